@@ -1,0 +1,41 @@
+//! Every maximum of the compiled code, with its unit and reason. `sprawl/limits.py` states the same numbers for the
+//! rest of the node and a test holds the two equal.
+
+/// Bytes of one message's payload.
+pub const PAYLOAD_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Bytes of one batch as sent by a client (one HTTP body of batches may hold several).
+pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one request body: a full batch, or a full payload written as base64 inside JSON with room to spare.
+pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Records in one batch or messages in one JSON batch.
+pub const BATCH_RECORDS_MAX: usize = 10_000;
+/// Bytes that a compressed batch may inflate to.
+pub const INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Inflated bytes per compressed byte.
+pub const INFLATED_RATIO_MAX: usize = 100;
+/// Bytes of a request head (request line and headers).
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a request line.
+pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
+/// Header fields of a request.
+pub const HEADERS_COUNT_MAX: usize = 100;
+/// Bytes of a topic name.
+pub const TOPIC_BYTES_MAX: usize = 249;
+/// Bytes of a record key.
+pub const KEY_BYTES_MAX: usize = 4 * 1024;
+/// Headers of one record that a client sets.
+pub const RECORD_HEADERS_COUNT_MAX: usize = 64;
+/// Bytes of the names and values of one record's headers together.
+pub const RECORD_HEADERS_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of an idempotency key or of an id given by the client.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Partitions of one topic.
+pub const PARTITIONS_MAX: u32 = 1_024;
+/// Partitions that one read (and so one cursor) covers.
+pub const READ_PARTITIONS_MAX: usize = 64;
+/// Nesting of a JSON document.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Slots of the cluster.
+pub const SLOTS_COUNT: usize = 4096;
+/// Longest time to live or retention age in seconds (100 years): keeps nanosecond sums inside 64 bits.
+pub const TTL_S_MAX: u64 = 100 * 366 * 86_400;
