@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from sprawl.edge.caps import ConnectionCaps
+
 Spawn = Callable[[str, Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 """Starts a named task under the node's supervision."""
 
@@ -66,10 +68,17 @@ class Connection(Protocol):
         """Returns once the write buffer is below its budget or the connection is gone."""
 
     def take_over(self, handler: UpgradeHandler) -> None:
-        """Gives all further bytes to ``handler``; the connection is no longer HTTP."""
+        """Gives all further bytes to ``handler``; the connection is no longer HTTP.
+
+        While the write buffer is above its budget the client is not read, so that one that only
+        sends cannot make its answers pile up.
+        """
 
     def close(self) -> None:
         """Closes after what is queued was sent."""
+
+    def abort(self) -> None:
+        """Closes now; what is queued is dropped."""
 
 
 class Host(Protocol):
@@ -103,3 +112,28 @@ class Listener(Watcher, Protocol):
 
     def tick(self) -> None:
         """Does what is due by time alone: heartbeats, waits, deadlines of slow requests."""
+
+    def drain(self) -> None:
+        """Closes idle connections now, others after their open answer; ends long polls and
+        streams with what they have."""
+
+    def abort(self) -> None:
+        """Closes every connection now."""
+
+
+class NewListener(Protocol):
+    """Makes the compiled side of a port: ``sprawl._hot.protocol.Listener``.
+
+    ``caps`` is asked in ``connection_made`` and told in ``connection_lost``. With ``is_hot`` false
+    every request is cold (the health port).
+    """
+
+    def __call__(
+        self,
+        engine: object,
+        host: Host,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        caps: ConnectionCaps,
+        is_hot: bool,
+    ) -> Listener: ...
