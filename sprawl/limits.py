@@ -43,6 +43,8 @@ RECORD_HEADERS_COUNT_MAX: Final = 64
 RECORD_HEADERS_BYTES_MAX: Final = 16 * KIB
 # Bytes of an idempotency key, or of an id that the client gives.
 IDEMPOTENCY_KEY_BYTES_MAX: Final = 255
+# Bytes of a content type.
+CONTENT_TYPE_BYTES_MAX: Final = 255
 # Partitions of one topic.
 PARTITIONS_MAX: Final = 1_024
 # Partitions that one read, and so one cursor, covers; more is 400 `too_many_partitions`.
@@ -69,6 +71,7 @@ SHARED: Final = (
     "RECORD_HEADERS_COUNT_MAX",
     "RECORD_HEADERS_BYTES_MAX",
     "IDEMPOTENCY_KEY_BYTES_MAX",
+    "CONTENT_TYPE_BYTES_MAX",
     "PARTITIONS_MAX",
     "READ_PARTITIONS_MAX",
     "JSON_DEPTH_MAX",

@@ -29,6 +29,8 @@ pub const RECORD_HEADERS_COUNT_MAX: usize = 64;
 pub const RECORD_HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of an idempotency key or of an id given by the client.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Bytes of a content type.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
 /// Partitions of one topic.
 pub const PARTITIONS_MAX: u32 = 1_024;
 /// Partitions that one read (and so one cursor) covers.
