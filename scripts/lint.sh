@@ -16,7 +16,7 @@ check() { # NAME COMMAND...
 in_native() { (cd native && "$@"); }
 
 check "ruff format" "$bin/ruff" format --check --quiet
-check "ruff" "$bin/ruff" check
+check "ruff" "$bin/ruff" check --output-format concise
 check "cargo fmt" in_native cargo fmt --all --check
 check "import directions" "$bin/lint-imports"
 check "mypy" "$bin/mypy"
