@@ -30,8 +30,11 @@ _PULL_BYTES_MAX: Final = 256 * 1024
 class Wakeups(Protocol):
     """Who says that a reader has something new."""
 
-    def watch(self, reader: object, callback: Callable[[], None]) -> None: ...
-    def unwatch(self, reader: object) -> None: ...
+    def watch(self, reader: object, callback: Callable[[], None]) -> None:
+        """Calls ``callback`` when the reader has something new."""
+
+    def unwatch(self, reader: object) -> None:
+        """Ends the calls."""
 
 
 class NoWakeups:

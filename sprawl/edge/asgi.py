@@ -131,7 +131,8 @@ class _Exchange:
             self._start = message
             return
         assert message["type"] == "http.response.body", message["type"]
-        assert self._start is not None and not self._is_finished
+        assert self._start is not None
+        assert not self._is_finished
         body, is_last = bytes(message.get("body", b"")), not message.get("more_body", False)
         if not self._is_head_sent:
             self._write_first(body, is_last)

@@ -62,7 +62,8 @@ class ConnectionCaps:
     def release(self, address: str) -> None:
         """Counts an admitted connection out."""
         held = self._by_address[address] - 1
-        assert held >= 0 and self._count > 0
+        assert held >= 0
+        assert self._count > 0
         if held:
             self._by_address[address] = held
         else:

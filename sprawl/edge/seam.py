@@ -21,17 +21,28 @@ class ColdRequest(Protocol):
     """A parsed, limited and de-chunked request; header names are lower case."""
 
     @property
-    def method(self) -> str: ...
+    def method(self) -> str:
+        """The method, as sent."""
+
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """The raw target path, still percent-encoded."""
+
     @property
-    def query(self) -> bytes: ...
+    def query(self) -> bytes:
+        """What stands behind the question mark."""
+
     @property
-    def headers(self) -> list[tuple[bytes, bytes]]: ...
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Names in lower case, values as sent."""
+
     @property
-    def body(self) -> bytes: ...
+    def body(self) -> bytes:
+        """The whole body."""
+
     @property
-    def http_version(self) -> str: ...
+    def http_version(self) -> str:
+        """``1.1`` or ``1.0``."""
 
 
 class UpgradeHandler(Protocol):
@@ -54,9 +65,12 @@ class Connection(Protocol):
     """One client connection, as its cold requests see it."""
 
     @property
-    def peer(self) -> tuple[str, int]: ...
+    def peer(self) -> tuple[str, int]:
+        """Address and port of the client."""
+
     @property
-    def is_closing(self) -> bool: ...
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more."""
 
     def write(self, data: bytes) -> None:
         """Queues bytes of the current answer; dropped when the connection is closing."""
@@ -108,14 +122,17 @@ class Listener(Watcher, Protocol):
     """The compiled side of one listening port."""
 
     @property
-    def factory(self) -> Callable[[], asyncio.BaseProtocol]: ...
+    def factory(self) -> Callable[[], asyncio.BaseProtocol]:
+        """Makes the protocol of one connection."""
 
     def tick(self) -> None:
         """Does what is due by time alone: heartbeats, waits, deadlines of slow requests."""
 
     def drain(self) -> None:
-        """Closes idle connections now, others after their open answer; ends long polls and
-        streams with what they have."""
+        """Closes idle connections now, others after their open answer.
+
+        Long polls and streams end with what they have.
+        """
 
     def abort(self) -> None:
         """Closes every connection now."""
@@ -136,4 +153,5 @@ class NewListener(Protocol):
         *,
         caps: ConnectionCaps,
         is_hot: bool,
-    ) -> Listener: ...
+    ) -> Listener:
+        """A listener that hands cold requests to ``host``."""

@@ -33,6 +33,7 @@ class Integer:
     is_nullable: bool = False
 
     def read(self, value: object, pointer: str) -> object:
+        """The value when it is one, else InvalidRequest."""
         if value is None and self.is_nullable:
             return None
         if not isinstance(value, int) or isinstance(value, bool):
@@ -42,6 +43,7 @@ class Integer:
         return value
 
     def schema(self) -> dict[str, Any]:
+        """The JSON schema."""
         kind: str | list[str] = ["integer", "null"] if self.is_nullable else "integer"
         return {"type": kind, "minimum": self.minimum, "maximum": self.maximum}
 
@@ -51,11 +53,13 @@ class Boolean:
     """``true`` or ``false``."""
 
     def read(self, value: object, pointer: str) -> object:
+        """The value when it is one, else InvalidRequest."""
         if not isinstance(value, bool):
             raise _refuse(pointer, "true or false", value)
         return value
 
     def schema(self) -> dict[str, Any]:
+        """The JSON schema."""
         return {"type": "boolean"}
 
 
@@ -66,11 +70,13 @@ class Choice:
     values: tuple[str, ...]
 
     def read(self, value: object, pointer: str) -> object:
+        """The value when it is one, else InvalidRequest."""
         if value not in self.values or not isinstance(value, str):
             raise _refuse(pointer, f"one of {', '.join(self.values)}", value)
         return value
 
     def schema(self) -> dict[str, Any]:
+        """The JSON schema."""
         return {"type": "string", "enum": list(self.values)}
 
 
@@ -81,6 +87,7 @@ class Object:
     members: Mapping[str, Field]
 
     def read(self, value: object, pointer: str) -> dict[str, object]:
+        """The value when it is one, else InvalidRequest."""
         if not isinstance(value, dict):
             raise _refuse(pointer, "an object", value)
         checked: dict[str, object] = {}
@@ -97,6 +104,7 @@ class Object:
         return checked
 
     def schema(self) -> dict[str, Any]:
+        """The JSON schema."""
         properties = {name: field.schema() for name, field in self.members.items()}
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
