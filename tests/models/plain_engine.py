@@ -136,9 +136,7 @@ class PlainEngine:
         held = self.topics.get(name)
         if held is None:
             return None
-        partitions = [
-            self._partition(held, n) for n in range(int(str(held.config["partitions"])))
-        ]
+        partitions = [self._partition(held, n) for n in range(int(str(held.config["partitions"])))]
         return {
             "name": name,
             "topic_id": held.topic_id,
