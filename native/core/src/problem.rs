@@ -78,6 +78,8 @@ codes! {
     SequenceTooOld "sequence_too_old" 409 false "Sequence too old";
     /// A producer epoch older than the newest one seen.
     ProducerFenced "producer_fenced" 409 false "Producer fenced";
+    /// A change of a topic that cannot be applied.
+    TopicConflict "topic_conflict" 409 false "Topic configuration conflict";
     /// The offset lies below what the topic retains.
     OffsetExpired "offset_expired" 410 false "Offset expired";
     /// `If-Match` or `If-None-Match` did not hold.
