@@ -160,7 +160,7 @@ type PyVerified = (usize, u32, Option<u32>, bool);
 
 /// `(length, records, smallest ttl in seconds, is compressed)` of each batch.
 #[pyfunction]
-fn verify_batches(py: Python<'_>, data: &[u8]) -> PyResult<Vec<(usize, u32, Option<u32>, bool)>> {
+fn verify_batches(py: Python<'_>, data: &[u8]) -> PyResult<Vec<PyVerified>> {
     released(py, data.len(), || {
         let (mut out, mut at, mut scratch) = (Vec::new(), 0, Vec::new());
         while at < data.len() {
