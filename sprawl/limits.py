@@ -184,7 +184,7 @@ SAMPLE_INTERVAL_S: Final = 1.0
 # shown.
 LOG_VALUE_CHARS_MAX: Final = 256
 LOG_LINE_CHARS_MAX: Final = 4_096
-# Lines of one event a second; what is above is counted and told once the second is over.
+# Lines of one event a second; what is above is counted and told with its next line.
 LOG_LINES_PER_EVENT_S_MAX: Final = 20
 # Events whose rate is held apart; above it the rest share one budget.
 LOG_EVENTS_MAX: Final = 1_024
