@@ -361,7 +361,7 @@ def error_for(
     retry_after_s: int | None = None,
     members: Mapping[str, object] | None = None,
 ) -> SprawlError:
-    """The error for ``code`` as an instance of its class; KeyError when the code is not registered."""
+    """The error for ``code`` as an instance of its class; KeyError when it is not registered."""
     kind = class_of(code)
     return kind(detail, code=code, location=location, retry_after_s=retry_after_s, members=members)
 

@@ -43,6 +43,8 @@ RECORD_HEADERS_COUNT_MAX: Final = 64
 RECORD_HEADERS_BYTES_MAX: Final = 16 * KIB
 # Bytes of an idempotency key, or of an id that the client gives.
 IDEMPOTENCY_KEY_BYTES_MAX: Final = 255
+# Bytes of a content type.
+CONTENT_TYPE_BYTES_MAX: Final = 255
 # Partitions of one topic.
 PARTITIONS_MAX: Final = 1_024
 # Partitions that one read, and so one cursor, covers; more is 400 `too_many_partitions`.
@@ -53,6 +55,17 @@ JSON_DEPTH_MAX: Final = 64
 SLOTS_COUNT: Final = 4096
 # Longest time to live or retention age in seconds (100 years): nanosecond sums stay inside 64 bits.
 TTL_S_MAX: Final = 100 * 366 * 86_400
+# Replicas of one slot: the factor is 3, the rest is room for a change of the set.
+REPLICAS_COUNT_MAX: Final = 7
+# Members of a cluster; an index of one fits 16 bits with room for "none".
+MEMBERS_COUNT_MAX: Final = 1_024
+# Bytes of a node id as given; the slot table has one byte for its length.
+NODE_ID_BYTES_MAX: Final = 128
+# Tokens of a topic name or pattern: what fits `TOPIC_BYTES_MAX` when each is one byte.
+TOPIC_TOKENS_MAX: Final = 125
+# Routes that the cache of a node is made for; above it routes used least of late are looked up
+# anew.
+ROUTES_COUNT_MAX: Final = 10_000
 
 SHARED: Final = (
     "PAYLOAD_BYTES_MAX",
@@ -69,11 +82,17 @@ SHARED: Final = (
     "RECORD_HEADERS_COUNT_MAX",
     "RECORD_HEADERS_BYTES_MAX",
     "IDEMPOTENCY_KEY_BYTES_MAX",
+    "CONTENT_TYPE_BYTES_MAX",
     "PARTITIONS_MAX",
     "READ_PARTITIONS_MAX",
     "JSON_DEPTH_MAX",
     "SLOTS_COUNT",
     "TTL_S_MAX",
+    "REPLICAS_COUNT_MAX",
+    "MEMBERS_COUNT_MAX",
+    "NODE_ID_BYTES_MAX",
+    "TOPIC_TOKENS_MAX",
+    "ROUTES_COUNT_MAX",
 )
 
 # --- Connections and requests. ---
@@ -166,8 +185,6 @@ DRAIN_TIMEOUT_S_MAX: Final = 3_600
 PORT_OWNER_TIMEOUT_S: Final = 0.5
 # Bytes of its answer that are read.
 PORT_OWNER_BYTES_MAX: Final = 64 * KIB
-# Bytes of a node id as given.
-NODE_ID_BYTES_MAX: Final = 128
 # Bytes of a settings file and of node.json; more is refused before it is parsed.
 SETTINGS_FILE_BYTES_MAX: Final = 1 * MIB
 NODE_FILE_BYTES_MAX: Final = 64 * KIB
