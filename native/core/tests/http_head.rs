@@ -105,7 +105,8 @@ fn a_websocket_handshake_is_seen() {
 
 #[test]
 fn expect_continue_is_seen_where_a_body_follows() {
-    let expect = |head: &str| accept(format!("{head}Expect: 100-Continue\r\n\r\n").as_bytes()).expect_continue;
+    let expect =
+        |head: &str| accept(format!("{head}Expect: 100-Continue\r\n\r\n").as_bytes()).expect_continue;
     assert!(expect("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"));
     assert!(expect("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"));
     assert!(!expect("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n"));
@@ -287,7 +288,9 @@ fn folded_header_line_is_refused() {
 
 #[test]
 fn absolute_form_against_another_host_is_refused() {
-    for target in ["http://b/", "http://a:80/", "http://u@a/", "http:///x", "http://", "ftp://a/", "a/b", "a:80"] {
+    for target in
+        ["http://b/", "http://a:80/", "http://u@a/", "http:///x", "http://", "ftp://a/", "a/b", "a:80"]
+    {
         refuse(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
     }
     refuse("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n");
@@ -340,7 +343,9 @@ fn expect_of_something_else_is_refused() {
 
 #[test]
 fn upgrade_to_h2c_is_refused() {
-    refuse_fields("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n");
+    refuse_fields(
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
+    );
     refuse_fields("Upgrade: websocket, H2C\r\n");
 }
 
@@ -369,7 +374,10 @@ fn control_characters_in_values_are_refused() {
 
 #[test]
 fn characters_outside_rfc_3986_in_the_target_are_refused() {
-    for target in ["/a\"b", "/a<b", "/a\\b", "/a^b", "/a`b", "/a{b}", "/a|b", "/a[b]", "/a#b", "/a?x=\"", "/\u{e9}", "/\x7f"] {
+    for target in [
+        "/a\"b", "/a<b", "/a\\b", "/a^b", "/a`b", "/a{b}", "/a|b", "/a[b]", "/a#b", "/a?x=\"", "/\u{e9}",
+        "/\x7f",
+    ] {
         refuse(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
     }
     refuse("GET  / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -443,9 +451,15 @@ fn two_fields_of_one_meaning_are_refused() {
 /// Pieces of heads, good and bad, so that random strings of them come near the grammar.
 fn near_head() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
-        Just("\r\n".to_owned()), Just("\n".to_owned()), Just("Host: a\r\n".to_owned()), Just(": ".to_owned()),
-        Just("Content-Length: 5\r\n".to_owned()), Just("Transfer-Encoding: chunked\r\n".to_owned()),
-        Just("Connection: close\r\n".to_owned()), "[A-Za-z-]{1,8}: [ -~]{0,12}\r\n", "[ -~\\t]{0,6}",
+        Just("\r\n".to_owned()),
+        Just("\n".to_owned()),
+        Just("Host: a\r\n".to_owned()),
+        Just(": ".to_owned()),
+        Just("Content-Length: 5\r\n".to_owned()),
+        Just("Transfer-Encoding: chunked\r\n".to_owned()),
+        Just("Connection: close\r\n".to_owned()),
+        "[A-Za-z-]{1,8}: [ -~]{0,12}\r\n",
+        "[ -~\\t]{0,6}",
     ];
     let line = prop_oneof![
         4 => "(GET|POST|X) /[a-z%?]{0,6} HTTP/1.[01]\r\n(Host: a\r\n)?",

@@ -115,6 +115,11 @@ impl Builder {
         self.next_delta += count;
     }
 
+    /// Offset delta that the next record gets.
+    pub fn next_delta(&self) -> u32 {
+        self.next_delta
+    }
+
     /// Appends a record with the headers of its slice. Returns its offset delta.
     #[inline]
     pub fn push(&mut self, record: &Record<'_>) -> Result<u32, BatchError> {

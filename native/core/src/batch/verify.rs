@@ -24,6 +24,8 @@ pub struct Verified {
     pub ttl_s_min: Option<u32>,
     /// Records with a time to live of their own; the others have the topic's.
     pub ttl_count: u32,
+    /// Bytes of the largest payload.
+    pub value_bytes_max: usize,
     /// Whether the records are compressed.
     pub is_compressed: bool,
 }
@@ -68,6 +70,7 @@ pub fn verify_with(bytes: &[u8], scratch: &mut Vec<u8>) -> Result<Option<Verifie
         header,
         ttl_s_min: (ttl.count > 0).then_some(ttl.min_s),
         ttl_count: ttl.count,
+        value_bytes_max: ttl.value_bytes_max,
         is_compressed: codec != Codec::None,
     }))
 }
@@ -119,11 +122,12 @@ fn check_fields(header: &Header) -> Result<(), BatchError> {
 struct Ttl {
     min_s: u32,
     count: u32,
+    value_bytes_max: usize,
 }
 
 fn walk(header: &Header, records: &[u8]) -> Result<Ttl, BatchError> {
     let mut reader = Reader::new(records);
-    let mut ttl = Ttl { min_s: u32::MAX, count: 0 };
+    let mut ttl = Ttl { min_s: u32::MAX, count: 0, value_bytes_max: 0 };
     for index in 0..header.records_count {
         let start = reader.at;
         let parts = parts(&mut reader)?;
@@ -151,6 +155,7 @@ fn walk(header: &Header, records: &[u8]) -> Result<Ttl, BatchError> {
                 PAYLOAD_BYTES_MAX,
             ));
         }
+        ttl.value_bytes_max = ttl.value_bytes_max.max(value);
         if parts.headers_count > 0 {
             if let Some(own_s @ 1..) = check_headers(&parts)?.ttl_s {
                 ttl.min_s = ttl.min_s.min(own_s);

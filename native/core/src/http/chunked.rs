@@ -157,7 +157,9 @@ impl Decoder {
         }
         self.extension_bytes += 1;
         if bytes == EXTENSION_BYTES_MAX || self.extension_bytes > EXTENSIONS_BYTES_MAX {
-            return Err(HttpError::Malformed("chunk extensions of more than 256 bytes, or 16384 in one body"));
+            return Err(HttpError::Malformed(
+                "chunk extensions of more than 256 bytes, or 16384 in one body",
+            ));
         }
         Ok(State::Extension { bytes: bytes + 1 })
     }
@@ -190,13 +192,39 @@ fn check_trailer(line: &[u8]) -> Result<(), HttpError> {
 
 fn is_forbidden_trailer(name: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
-        b"age", b"allow", b"cache-control", b"cookie", b"date", b"forwarded", b"keep-alive", b"location", b"max-forwards",
-        b"pragma", b"range", b"retry-after", b"set-cookie", b"te", b"trailer", b"vary", b"via", b"warning",
+        b"age",
+        b"allow",
+        b"cache-control",
+        b"cookie",
+        b"date",
+        b"forwarded",
+        b"keep-alive",
+        b"location",
+        b"max-forwards",
+        b"pragma",
+        b"range",
+        b"retry-after",
+        b"set-cookie",
+        b"te",
+        b"trailer",
+        b"vary",
+        b"via",
+        b"warning",
         b"www-authenticate",
     ];
-    const PREFIXES: &[&[u8]] =
-        &[b"ce-", b"content-", b"if-", b"producer-", b"proxy-", b"sec-", b"sprawl-", b"x-forwarded-", b"x-real-"];
-    let starts_with = |prefix: &&[u8]| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
+    const PREFIXES: &[&[u8]] = &[
+        b"ce-",
+        b"content-",
+        b"if-",
+        b"producer-",
+        b"proxy-",
+        b"sec-",
+        b"sprawl-",
+        b"x-forwarded-",
+        b"x-real-",
+    ];
+    let starts_with =
+        |prefix: &&[u8]| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
     Known::lookup(name).is_some()
         || NAMES.iter().any(|other| name.eq_ignore_ascii_case(other))
         || PREFIXES.iter().any(starts_with)

@@ -54,7 +54,9 @@ impl std::fmt::Display for HttpError {
                 write!(f, "request line exceeds request_line_bytes_max {REQUEST_LINE_BYTES_MAX}")
             }
             Self::HeadTooLarge => write!(f, "request head exceeds head_bytes_max {HEAD_BYTES_MAX}"),
-            Self::TooManyHeaders => write!(f, "more header fields than headers_count_max {HEADERS_COUNT_MAX}"),
+            Self::TooManyHeaders => {
+                write!(f, "more header fields than headers_count_max {HEADERS_COUNT_MAX}")
+            }
             Self::BodyTooLarge { bytes, bytes_max } => {
                 write!(f, "body of {bytes} bytes or more exceeds its bound of {bytes_max}")
             }

@@ -178,7 +178,9 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, HttpError> {
     match &bytes[start..] {
         [] => return Ok(None),
         [b'\r'] if start == 0 => return Ok(None),
-        [b'\r' | b'\n', ..] => return Err(HttpError::Malformed("empty line where a request line is expected")),
+        [b'\r' | b'\n', ..] => {
+            return Err(HttpError::Malformed("empty line where a request line is expected"))
+        }
         _ => {}
     }
     let window = &bytes[start..bytes.len().min(start + HEAD_BYTES_MAX)];
@@ -189,7 +191,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, HttpError> {
         Ok(httparse::Status::Partial) => return incomplete(window),
         Err(error) => return Err(refusal(error)),
     };
-    let (Some(method), Some(target), Some(minor_version)) = (request.method, request.path, request.version) else {
+    let (Some(method), Some(target), Some(minor_version)) = (request.method, request.path, request.version)
+    else {
         return Err(HttpError::Malformed("malformed request line"));
     };
     let request_line = method.len() + 1 + target.len() + " HTTP/1.x".len();
@@ -210,7 +213,11 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, HttpError> {
         minor_version,
         consumed: start + length,
         framing,
-        keep_alive: if minor_version == 0 { fields.asks_keep_alive && !fields.asks_close } else { !fields.asks_close },
+        keep_alive: if minor_version == 0 {
+            fields.asks_keep_alive && !fields.asks_close
+        } else {
+            !fields.asks_close
+        },
         expect_continue: fields.expects_continue
             && minor_version == 1
             && !matches!(framing, Framing::None | Framing::Length(0)),
@@ -267,7 +274,11 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Walks the fields in order, holding every line to `name ":" OWS value OWS CRLF` with nothing between.
-    fn read(window: &'a [u8], request_line: usize, headers: &[httparse::Header<'a>]) -> Result<Self, HttpError> {
+    fn read(
+        window: &'a [u8],
+        request_line: usize,
+        headers: &[httparse::Header<'a>],
+    ) -> Result<Self, HttpError> {
         let mut fields = Self {
             window,
             known: [Span::default(); Known::COUNT],
@@ -374,7 +385,9 @@ impl<'a> Fields<'a> {
 
     fn framing(&self, method: Method<'_>, minor_version: u8) -> Result<Framing, HttpError> {
         let framing = match (self.is_chunked, self.length) {
-            (true, Some(_)) => return Err(HttpError::Malformed("Content-Length and Transfer-Encoding together")),
+            (true, Some(_)) => {
+                return Err(HttpError::Malformed("Content-Length and Transfer-Encoding together"))
+            }
             (true, None) if minor_version == 0 => {
                 return Err(HttpError::Malformed("Transfer-Encoding in HTTP/1.0"));
             }
@@ -432,7 +445,10 @@ const TARGET: [u8; 256] = {
 };
 
 /// Splits a target into authority (absolute form only), path and query.
-fn split_target<'a>(method: Method<'_>, target: &'a str) -> Result<(Option<&'a str>, &'a str, &'a str), HttpError> {
+fn split_target<'a>(
+    method: Method<'_>,
+    target: &'a str,
+) -> Result<(Option<&'a str>, &'a str, &'a str), HttpError> {
     const BAD_FORM: HttpError = HttpError::Malformed("request target is not a path");
     if target == "*" {
         return if method == Method::Options { Ok((None, target, "")) } else { Err(BAD_FORM) };
@@ -464,7 +480,11 @@ fn split_path(target: &str) -> Result<(&str, &str), HttpError> {
     for (at, &byte) in bytes.iter().enumerate() {
         match TARGET[usize::from(byte)] {
             1 => {}
-            0 => return Err(HttpError::Malformed("character that must be percent-encoded in the request target")),
+            0 => {
+                return Err(HttpError::Malformed(
+                    "character that must be percent-encoded in the request target",
+                ))
+            }
             _ if byte == b'?' => {
                 question.get_or_insert(at);
             }
@@ -487,14 +507,19 @@ fn split_path(target: &str) -> Result<(&str, &str), HttpError> {
 fn is_authority(bytes: &[u8]) -> bool {
     let (host, port) = match bytes.first() {
         Some(b'[') => match memchr::memchr(b']', bytes) {
-            Some(end) if bytes[1..end].iter().all(|&byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)) => {
+            Some(end)
+                if bytes[1..end].iter().all(|&byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)) =>
+            {
                 bytes.split_at(end + 1)
             }
             _ => return false,
         },
         _ => {
             let end = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
-            if !bytes[..end].iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte)) {
+            if !bytes[..end]
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte))
+            {
                 return false;
             }
             bytes.split_at(end)
@@ -502,9 +527,7 @@ fn is_authority(bytes: &[u8]) -> bool {
     };
     match port {
         [] => true,
-        [b':', digits @ ..] => {
-            !host.is_empty() && digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit)
-        }
+        [b':', digits @ ..] => !host.is_empty() && digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
     }
 }

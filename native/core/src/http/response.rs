@@ -99,7 +99,9 @@ pub fn header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     debug_assert!(name.bytes().all(super::is_token_byte));
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
-    out.extend(value.iter().map(|&byte| if (byte < b' ' && byte != b'\t') || byte == 0x7f { b'?' } else { byte }));
+    out.extend(
+        value.iter().map(|&byte| if (byte < b' ' && byte != b'\t') || byte == 0x7f { b'?' } else { byte }),
+    );
     out.extend_from_slice(b"\r\n");
 }
 

@@ -46,7 +46,8 @@ fn plain_prefix(bytes: &[u8]) -> usize {
         let control = word.wrapping_sub(ONES * 0x20) & !word;
         let quote = word ^ (ONES * 0x22);
         let slash = word ^ (ONES * 0x5c);
-        let hits = (control | (quote.wrapping_sub(ONES) & !quote) | (slash.wrapping_sub(ONES) & !slash)) & HIGH;
+        let hits =
+            (control | (quote.wrapping_sub(ONES) & !quote) | (slash.wrapping_sub(ONES) & !slash)) & HIGH;
         if hits != 0 {
             return at + hits.trailing_zeros() as usize / 8;
         }
