@@ -1,8 +1,12 @@
 """Builds both compiled extensions of one distribution.
 
-``sprawl._hot.*`` are Cython modules, built by setuptools. ``sprawl._native`` is Rust: its ``build_ext`` step
-runs ``maturin build`` for the running interpreter and takes the one shared object out of that wheel. Everything
-(``pip install .``, ``-e .``, sdist, cibuildwheel) goes through this hook; see docs/design/packaging.md.
+``sprawl._hot.*`` are Cython modules, built by setuptools. ``sprawl._native`` is Rust: its ``build_ext`` step runs
+``maturin build`` for the running interpreter and takes the one shared object out of that wheel, and the bill of
+materials with it. Everything (``pip install .``, ``-e .``, sdist, cibuildwheel) goes through this hook; see
+docs/design/packaging.md.
+
+Environment: ``SPRAWL_BUILD_PROFILE`` names a cargo profile (``release``), ``SPRAWL_NATIVE_PREBUILT`` a shared object
+to take instead of building one, ``SPRAWL_ANNOTATE`` asks Cython for its HTML reports, ``CARGO_TARGET_DIR`` is honoured.
 """
 
 import os
@@ -16,15 +20,22 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+SBOMS = ROOT / "build" / "sboms"
 RUST_FLOOR = (1, 85)
-NO_RUST = (
-    "sprawl-node needs Rust >= 1.85 to build its native extension ({found}). Install it with https://rustup.rs, "
-    "or: Debian/Ubuntu `apt install rustc-web cargo-web` (or rustup), Fedora `dnf install rust cargo`, "
-    "Arch `pacman -S rust`, Alpine `apk add rust cargo`, macOS `brew install rust`; or set SPRAWL_NATIVE_PREBUILT to a prebuilt object."
-)
+NO_RUST = """\
+sprawl-node needs Rust >= 1.85 to build its native part ({found}). Install it:
+  Debian 12:       sudo apt install rustc-web cargo-web
+  Debian 13, Ubuntu 25.04 and up:  sudo apt install rustc cargo
+  Fedora:          sudo dnf install rust cargo
+  Arch:            sudo pacman -S rust
+  Alpine:          sudo apk add rust cargo
+  macOS:           brew install rust
+  any other:       https://rustup.rs
+or name a prebuilt shared object in SPRAWL_NATIVE_PREBUILT."""
 
 
 class MaturinExtension(Extension):
@@ -36,14 +47,15 @@ class MaturinExtension(Extension):
 
 
 def require_rust() -> None:
-    """Stops the build with one line when cargo is missing or older than the floor."""
+    """Stops the build with a message when cargo is missing or older than the floor."""
     rustc = shutil.which("rustc")
     if rustc is None or shutil.which("cargo") is None:
-        raise SystemExit(NO_RUST.format(found="no rustc or cargo on PATH"))
-    text = subprocess.run([rustc, "--version"], check=True, capture_output=True, text=True).stdout
-    found = re.match(r"rustc (\d+)\.(\d+)", text)
+        raise SystemExit(NO_RUST.format(found="no rustc and cargo on PATH"))
+    answer = subprocess.run([rustc, "--version"], check=False, capture_output=True, text=True)
+    found = re.match(r"rustc (\d+)\.(\d+)", answer.stdout)
     if found is None or (int(found[1]), int(found[2])) < RUST_FLOOR:
-        raise SystemExit(NO_RUST.format(found=f"found {text.strip()}"))
+        text = answer.stdout.strip() or answer.stderr.strip()
+        raise SystemExit(NO_RUST.format(found=f"found: {text}"))
 
 
 class BuildExt(build_ext):
@@ -56,25 +68,50 @@ class BuildExt(build_ext):
         target = Path(self.get_ext_fullpath(ext.name))
         target.parent.mkdir(parents=True, exist_ok=True)
         if prebuilt := os.environ.get("SPRAWL_NATIVE_PREBUILT"):
-            shutil.copyfile(prebuilt, target)
+            if not (target.exists() and target.samefile(prebuilt)):
+                shutil.copyfile(prebuilt, target)
             return
         require_rust()
         env = {"CARGO_TARGET_DIR": str(ROOT / "build" / "cargo")} | os.environ
         profile = "dev" if self.debug else os.environ.get("SPRAWL_BUILD_PROFILE", "release")
+        # `python -m maturin` does not work inside pip's isolated build.
         maturin = shutil.which("maturin") or str(Path(sys.executable).with_name("maturin"))
         with tempfile.TemporaryDirectory() as out:
-            command = [maturin, "build", "--profile", profile, "--locked", "--interpreter", sys.executable]
-            command += ["--auditwheel", "skip", "--out", out]
-            subprocess.run(command, check=True, cwd=ext.project, env=env)
+            command = [maturin, "build", "--profile", profile, "--locked"]
+            command += ["--interpreter", sys.executable, "--auditwheel", "skip", "--out", out]
+            try:
+                subprocess.run(command, check=True, cwd=ext.project, env=env)
+            except subprocess.CalledProcessError as error:
+                raise SystemExit(f"maturin ended with {error.returncode}") from error
             (wheel,) = Path(out).glob("*.whl")
             with zipfile.ZipFile(wheel) as archive:
-                objects = [n for n in archive.namelist() if Path(n).name.startswith("_native") and n.endswith(".so")]
-                if len(objects) != 1:
-                    raise SystemExit(f"maturin's wheel holds {objects} instead of one _native*.so")
-                # A new file, not an overwrite: a process that has the old one mapped keeps its own.
-                fresh = target.with_suffix(".new")
-                fresh.write_bytes(archive.read(objects[0]))
-                fresh.replace(target)
+                take_native(archive, target)
+
+
+def take_native(archive: zipfile.ZipFile, target: Path) -> None:
+    """Puts the one ``_native*.so`` of maturin's wheel at ``target``, its SBOMs below build/."""
+    names = archive.namelist()
+    objects = [n for n in names if Path(n).name.startswith("_native") and n.endswith(".so")]
+    if len(objects) != 1:
+        raise SystemExit(f"maturin's wheel holds {objects} instead of one _native*.so")
+    # A new file, not an overwrite: a process that has the old one mapped keeps its own.
+    fresh = target.with_suffix(".new")
+    fresh.write_bytes(archive.read(objects[0]))
+    fresh.replace(target)
+    shutil.rmtree(SBOMS, ignore_errors=True)
+    for name in names:
+        if ".dist-info/sboms/" in name and not name.endswith("/"):
+            SBOMS.mkdir(parents=True, exist_ok=True)
+            (SBOMS / Path(name).name).write_bytes(archive.read(name))
+
+
+class BdistWheel(bdist_wheel):
+    """Adds the native part's bill of materials to the wheel (PEP 770)."""
+
+    def write_wheelfile(self, wheelfile_base: str, *args: object, **options: object) -> None:
+        super().write_wheelfile(wheelfile_base, *args, **options)
+        if SBOMS.is_dir():
+            shutil.copytree(SBOMS, Path(wheelfile_base) / "sboms", dirs_exist_ok=True)
 
 
 HOT = [
@@ -84,8 +121,13 @@ HOT = [
 
 setup(
     ext_modules=[
-        *cythonize(HOT, build_dir="build/cython", language_level=3, annotate=bool(os.environ.get("SPRAWL_ANNOTATE"))),
+        *cythonize(
+            HOT,
+            build_dir="build/cython",
+            language_level=3,
+            annotate=bool(os.environ.get("SPRAWL_ANNOTATE")),
+        ),
         MaturinExtension("sprawl._native", "native"),
     ],
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "bdist_wheel": BdistWheel},
 )

@@ -29,6 +29,8 @@ pub const RECORD_HEADERS_COUNT_MAX: usize = 64;
 pub const RECORD_HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of an idempotency key or of an id given by the client.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Bytes of a content type.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
 /// Partitions of one topic.
 pub const PARTITIONS_MAX: u32 = 1_024;
 /// Partitions that one read (and so one cursor) covers.
@@ -39,3 +41,23 @@ pub const JSON_DEPTH_MAX: usize = 64;
 pub const SLOTS_COUNT: usize = 4096;
 /// Longest time to live or retention age in seconds (100 years): keeps nanosecond sums inside 64 bits.
 pub const TTL_S_MAX: u64 = 100 * 366 * 86_400;
+/// Replicas of one slot (the factor is 3; the rest is room for a change of the set).
+pub const REPLICAS_COUNT_MAX: usize = 7;
+/// Members of a cluster (an index of one fits 16 bits with room for "none").
+pub const MEMBERS_COUNT_MAX: usize = 1_024;
+/// Bytes of a node id (its length is one byte in the slot table).
+pub const NODE_ID_BYTES_MAX: usize = 128;
+/// Tokens of a topic name or pattern: what fits `TOPIC_BYTES_MAX` when each is one byte.
+pub const TOPIC_TOKENS_MAX: usize = 125;
+/// Routes that the cache of a node is made for.
+pub const ROUTES_COUNT_MAX: usize = 10_000;
+/// Messages of one plain answer to a read.
+pub const FETCH_MESSAGES_MAX: u64 = 10_000;
+/// Bytes of one plain answer to a read.
+pub const FETCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Seconds that a read may wait for its first message.
+pub const FETCH_WAIT_S_MAX: u32 = 300;
+/// Bytes of a request body that is not a publish.
+pub const COLD_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of incomplete requests that the node holds for all connections.
+pub const BUFFERED_BYTES_MAX: usize = 64 * 1024 * 1024;

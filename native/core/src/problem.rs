@@ -78,6 +78,8 @@ codes! {
     SequenceTooOld "sequence_too_old" 409 false "Sequence too old";
     /// A producer epoch older than the newest one seen.
     ProducerFenced "producer_fenced" 409 false "Producer fenced";
+    /// A change of a topic that cannot be applied.
+    TopicConflict "topic_conflict" 409 false "Topic configuration conflict";
     /// The offset lies below what the topic retains.
     OffsetExpired "offset_expired" 410 false "Offset expired";
     /// `If-Match` or `If-None-Match` did not hold.
@@ -102,6 +104,8 @@ codes! {
     Draining "draining" 503 true "Draining";
     /// The memory tier is full of what may not be dropped.
     StorageFull "storage_full" 507 true "Storage full";
+    /// A member that an alias route needs is absent (the original's spelling of `missing_member`).
+    MissingField "missing_field" 400 false "Missing field";
 }
 
 /// A refusal: certainly not stored, with what to tell the client.

@@ -1,0 +1,435 @@
+//! A reader: a cursor over up to 64 partitions that writes what follows it in one of the forms.
+//!
+//! A reader holds no messages and no queue: [`Reader::pull`] writes from the log into the caller's buffer and moves the
+//! cursor. Readers at the same place with the same shape write the same bytes, which [`Reader::share_key`] tells, so a
+//! driver encodes once for all of them.
+
+use super::encode::{self, Form, Origin};
+use super::time::Clock;
+use crate::batch::{self, Builder, Record, RecordRef};
+use crate::cursor;
+use crate::http::response::write_number;
+use crate::limits::READ_PARTITIONS_MAX;
+use crate::log::{Batch, Log};
+use crate::problem::{Code, Problem};
+use std::hash::{Hash, Hasher};
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// One partition of a read.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Partition handle.
+    pub part: u32,
+    /// Index of the topic.
+    pub topic: u32,
+    /// Id of the topic.
+    pub topic_id: u64,
+    /// Partition number.
+    pub number: u16,
+    /// Epoch under which the reader saw it.
+    pub epoch: u32,
+    /// Next offset to read.
+    pub next: u64,
+}
+
+/// Which messages a read wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// Only this key.
+    pub key: Option<Vec<u8>>,
+    /// Only messages with all of these headers.
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Filter {
+    fn is_empty(&self) -> bool {
+        self.key.is_none() && self.headers.is_empty()
+    }
+
+    fn takes(&self, record: &RecordRef<'_>) -> bool {
+        if self.key.is_some() && self.key.as_deref() != record.key {
+            return false;
+        }
+        self.headers.iter().all(|(name, value)| record.headers.into_iter().any(|(n, v)| n == name && v == value))
+    }
+}
+
+/// What a pull achieved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulled {
+    /// Messages written.
+    pub messages: u64,
+    /// A bound stopped it; there is more.
+    pub more: bool,
+    /// The topic is gone: nothing will follow.
+    pub ended: bool,
+}
+
+/// A cursor with a form.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    places: Vec<Place>,
+    turn: usize,
+    form: Form,
+    json_values: bool,
+    show_topic: bool,
+    filter: Filter,
+    pattern: Option<String>,
+    ended: bool,
+    /// Messages still wanted; `None` = no limit.
+    pub left: Option<u64>,
+}
+
+impl Reader {
+    /// A reader at the given places. `pattern` when later topics are to join.
+    #[must_use]
+    pub fn new(places: Vec<Place>, form: Form, json_values: bool, filter: Filter, pattern: Option<String>) -> Self {
+        let show_topic = pattern.is_some();
+        Self { places, turn: 0, form, json_values, show_topic, filter, pattern, ended: false, left: None }
+    }
+
+    /// Its form.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Its partitions.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Its place as an opaque text.
+    #[must_use]
+    pub fn cursor(&self) -> String {
+        self.cursor_with(None)
+    }
+
+    fn cursor_with(&self, override_at: Option<(usize, u64)>) -> String {
+        let entry = |(at, place): (usize, &Place)| cursor::Entry {
+            topic_id: place.topic_id,
+            partition: place.number,
+            epoch: place.epoch,
+            next: override_at.filter(|(i, _)| *i == at).map_or(place.next, |(_, next)| next),
+        };
+        if let [place] = &self.places[..] {
+            return cursor::encode(&[entry((0, place))]);
+        }
+        let entries: Vec<_> = self.places.iter().enumerate().map(entry).collect();
+        cursor::encode(&entries)
+    }
+
+    /// What tells whether another reader's next pull writes the same bytes; `None` when it cannot be shared.
+    #[must_use]
+    pub fn share_key(&self) -> Option<u128> {
+        let [place] = &self.places[..] else { return None };
+        if self.pattern.is_some() || self.left.is_some() {
+            return None;
+        }
+        let mut hash = Xxh3Default::default();
+        (place.topic_id, place.part, place.next, place.epoch, self.form, self.json_values).hash(&mut hash);
+        if !self.filter.is_empty() {
+            self.filter.hash(&mut hash);
+        }
+        Some((u128::from(hash.finish()) << 64) | u128::from(place.next) ^ (u128::from(place.part) << 32))
+    }
+
+    /// Moves the only place on after another reader's identical pull.
+    pub fn follow(&mut self, other: &Self) {
+        if let ([mine], [theirs]) = (&mut self.places[..], &other.places[..]) {
+            *mine = *theirs;
+        }
+        self.ended = other.ended;
+    }
+
+    /// Whether anything is readable now.
+    #[must_use]
+    pub fn is_ready(&self, log: &Log) -> bool {
+        self.places.iter().any(|p| log.part(p.part).end > p.next)
+    }
+
+    /// Takes a topic in that was created after this read of a pattern began. `true` when it has new partitions now.
+    ///
+    /// # Errors
+    /// `too_many_partitions` when a cursor could not hold them.
+    pub fn adopt(&mut self, log: &Log, topic: u32) -> Result<bool, Problem> {
+        let entry = log.topics().get(topic);
+        let Some(pattern) = &self.pattern else { return Ok(false) };
+        if entry.deleted_ns != 0 || !pattern_matches(pattern, entry.name_str()) {
+            return Ok(false);
+        }
+        let before = self.places.len();
+        for &part in entry.parts.as_slice() {
+            if self.places.iter().all(|p| p.part != part) {
+                self.places.push(place(log, topic, part, 0));
+            }
+        }
+        check_count(self.places.len())?;
+        Ok(self.places.len() > before)
+    }
+
+    /// Writes what follows the cursor until `bytes_max` (overshot by at most one message) or `messages_max`.
+    pub fn pull(
+        &mut self,
+        log: &mut Log,
+        clock: &mut Clock,
+        bytes_max: usize,
+        messages_max: u64,
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Pulled {
+        let start = out.len();
+        let messages_max = messages_max.min(self.left.unwrap_or(u64::MAX));
+        let mut pulled = Pulled::default();
+        for step in 0..self.places.len() {
+            let at = (self.turn + step) % self.places.len();
+            log.settle(self.places[at].part);
+            if log.is_deleted(self.places[at].topic, self.places[at].topic_id) {
+                self.ended = true;
+                continue;
+            }
+            let low = log.part(self.places[at].part).low;
+            if self.places[at].next < low {
+                self.write_gap(at, low, out);
+            }
+            let mut pull = Pull { reader: self, at, clock, bytes_end: start + bytes_max, messages_max, now_ns };
+            pull.run(log, out, &mut pulled);
+            if pulled.more {
+                // The next pull goes on with the next partition: a busy one does not starve the others.
+                self.turn = (at + 1) % self.places.len();
+                break;
+            }
+        }
+        if let Some(left) = &mut self.left {
+            *left -= pulled.messages;
+        }
+        pulled.ended = (self.ended && !pulled.more) || self.left == Some(0);
+        pulled
+    }
+
+    fn write_gap(&mut self, at: usize, low: u64, out: &mut Vec<u8>) {
+        let place = self.places[at];
+        let body = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"{\"partition\":");
+            write_number(out, u64::from(place.number));
+            out.extend_from_slice(b",\"from\":");
+            write_number(out, place.next);
+            out.extend_from_slice(b",\"to\":");
+            write_number(out, low);
+            out.extend_from_slice(b",\"reason\":\"retention\"}");
+        };
+        self.places[at].next = low;
+        let object = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"{\"gap\":");
+            body(out);
+            out.push(b'}');
+        };
+        match self.form {
+            Form::Sse => encode::write_event(out, &self.cursor(), "gap", body),
+            Form::Ndjson => {
+                object(out);
+                out.push(b'\n');
+            }
+            Form::WsJson | Form::WsBinary => encode::write_frame(out, 1, object),
+            // Offsets of batches tell a gap by themselves; a plain JSON read answers 410 before it comes here.
+            Form::Json | Form::Binary => {}
+        }
+    }
+}
+
+/// One pull over one partition.
+struct Pull<'r, 'c> {
+    reader: &'r mut Reader,
+    at: usize,
+    clock: &'c mut Clock,
+    bytes_end: usize,
+    messages_max: u64,
+    now_ns: i64,
+}
+
+impl Pull<'_, '_> {
+    fn run(&mut self, log: &Log, out: &mut Vec<u8>, pulled: &mut Pulled) {
+        let place = self.reader.places[self.at];
+        let entry = log.topics().get(place.topic);
+        let ttl_s = entry.config.as_deref().map_or(0, |c| c.ttl_s);
+        let topic = self.reader.show_topic.then(|| entry.name_str());
+        let origin = Origin {
+            topic_id: place.topic_id,
+            topic,
+            partition: u32::from(place.number),
+            json_values: self.reader.json_values,
+        };
+        let mut scratch = Vec::new();
+        for batch in log.batches(place.part, place.next) {
+            if out.len() >= self.bytes_end || pulled.messages >= self.messages_max {
+                pulled.more = true;
+                return;
+            }
+            let next = self.reader.places[self.at].next;
+            let expires = batch.envelope.expiry_ns != 0 && batch.envelope.expiry_ns <= self.now_ns;
+            let filtered = !self.reader.filter.is_empty();
+            let count = u64::from(batch.envelope.records_count);
+            let whole = !expires && !filtered && batch.base >= next && pulled.messages + count <= self.messages_max;
+            if whole && self.reader.form == Form::Binary {
+                out.extend_from_slice(batch.bytes);
+                pulled.messages += count;
+                self.reader.places[self.at].next = batch.end();
+                continue;
+            }
+            if whole && count == 1 && self.reader.form == Form::WsBinary {
+                encode::write_frame(out, 2, |out| out.extend_from_slice(batch.bytes));
+                pulled.messages += 1;
+                self.reader.places[self.at].next = batch.end();
+                continue;
+            }
+            let ttl = expires.then_some(ttl_s);
+            if !self.records(&batch, &origin, ttl, &mut scratch, out, pulled) {
+                pulled.more = true;
+                return;
+            }
+            self.reader.places[self.at].next = batch.end();
+        }
+    }
+
+    /// Writes a batch record by record. `false` when a bound stopped it.
+    fn records(
+        &mut self,
+        batch: &Batch<'_>,
+        origin: &Origin<'_>,
+        expires: Option<u64>,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+        pulled: &mut Pulled,
+    ) -> bool {
+        let from = self.reader.places[self.at].next;
+        let mut builder = (self.reader.form == Form::Binary).then(Builder::default);
+        let mut first = 0;
+        let mut epoch = 0;
+        let mut finished = true;
+        let records = batch::records(batch.bytes, scratch).expect("stored batches were verified");
+        epoch = epoch.max(records.header().leader_epoch);
+        for record in records {
+            let record = record.expect("stored batches were verified");
+            let offset = u64::try_from(record.offset).unwrap_or_default();
+            if offset < from {
+                continue;
+            }
+            let built = builder.as_ref().map_or(0, Builder::encoded_len);
+            if pulled.messages >= self.messages_max || out.len() + built >= self.bytes_end {
+                finished = false;
+                break;
+            }
+            self.reader.places[self.at].next = offset + 1;
+            if let Some(topic_ttl) = expires {
+                let ttl = record.ttl_s.filter(|t| *t > 0).map_or(topic_ttl, u64::from);
+                if ttl > 0 && batch.envelope.append_ns + ttl_ns(ttl) <= self.now_ns {
+                    continue;
+                }
+            }
+            if !self.reader.filter.takes(&record) {
+                continue;
+            }
+            pulled.messages += 1;
+            if let Some(builder) = &mut builder {
+                if builder.is_empty() {
+                    first = offset;
+                } else {
+                    let delta = u64::from(builder.next_delta());
+                    builder.skip(u32::try_from(offset - first - delta).unwrap_or_default());
+                }
+                copy_record(builder, &record);
+            } else {
+                self.message(origin, &record, epoch, out);
+            }
+        }
+        if let Some(builder) = builder.filter(|b| !b.is_empty()) {
+            builder.finish_into(out, i64::try_from(first).unwrap_or_default(), epoch, None);
+        }
+        finished
+    }
+
+    fn message(&mut self, origin: &Origin<'_>, record: &RecordRef<'_>, epoch: i32, out: &mut Vec<u8>) {
+        match self.reader.form {
+            Form::Json => {
+                if out.last() == Some(&b'}') {
+                    out.push(b',');
+                }
+                encode::write_message(out, self.clock, origin, record);
+            }
+            Form::Ndjson => {
+                encode::write_message(out, self.clock, origin, record);
+                out.push(b'\n');
+            }
+            Form::Sse => {
+                let id = self.reader.cursor();
+                encode::write_event(out, &id, "message", |out| {
+                    encode::write_message(out, self.clock, origin, record);
+                });
+            }
+            Form::WsJson => {
+                encode::write_frame(out, 1, |out| encode::write_message(out, self.clock, origin, record));
+            }
+            Form::WsBinary => {
+                let mut builder = Builder::default();
+                copy_record(&mut builder, record);
+                encode::write_frame(out, 2, |out| builder.finish_into(out, record.offset, epoch, None));
+            }
+            Form::Binary => unreachable!("binary reads write whole batches"),
+        }
+    }
+}
+
+fn copy_record(builder: &mut Builder, record: &RecordRef<'_>) {
+    let copy = Record {
+        timestamp_ms: record.timestamp_ms,
+        key: record.key,
+        value: record.value,
+        headers: &[],
+        ttl_s: record.ttl_s,
+        idempotency_key: record.idempotency_key,
+        content_type: record.content_type.map(str::as_bytes),
+    };
+    builder.push_with(&copy, record.headers).expect("a record of a verified batch fits a batch");
+}
+
+fn ttl_ns(seconds: u64) -> i64 {
+    i64::try_from(seconds.saturating_mul(1_000_000_000)).unwrap_or(i64::MAX / 4)
+}
+
+/// A place at `next` of a partition.
+#[must_use]
+pub fn place(log: &Log, topic: u32, part: u32, next: u64) -> Place {
+    let topic_id = log.topics().get(topic).id;
+    Place { part, topic, topic_id, number: log.part(part).number, epoch: log.epoch(part), next }
+}
+
+/// Refuses a read over more partitions than a cursor holds.
+///
+/// # Errors
+/// `too_many_partitions`.
+pub fn check_count(count: usize) -> Result<(), Problem> {
+    if count <= READ_PARTITIONS_MAX {
+        return Ok(());
+    }
+    let detail = format!(
+        "the read covers {count} partitions, read_partitions_max is {READ_PARTITIONS_MAX}; name one with partition= \
+         or use a subscription"
+    );
+    Err(Problem::new(Code::TooManyPartitions, detail))
+}
+
+/// Whether a topic name matches a pattern (`*` one token, `>` the rest).
+#[must_use]
+pub fn pattern_matches(pattern: &str, name: &str) -> bool {
+    let mut names = name.split('.');
+    for token in pattern.split('.') {
+        match (token, names.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (token, Some(name)) if token == name => {}
+            _ => return false,
+        }
+    }
+    names.next().is_none()
+}

@@ -1,0 +1,180 @@
+//! One partition: its offsets and the index of the batches that the ring holds of it.
+
+use crate::ring::Position;
+use std::collections::VecDeque;
+
+/// One batch in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Offset of the batch's first record.
+    pub base: u64,
+    /// Where its envelope begins.
+    pub position: Position,
+}
+
+/// Batches of one partition by ascending base offset. One entry lies inline: a million topics with a message each
+/// must not pay for a million deques.
+#[derive(Default)]
+pub enum Index {
+    /// Nothing held.
+    #[default]
+    Empty,
+    /// One batch.
+    One(Entry),
+    /// Two or more (or once two or more).
+    Many(Box<VecDeque<Entry>>),
+}
+
+impl Index {
+    /// Batches held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::One(_) => 1,
+            Self::Many(entries) => entries.len(),
+        }
+    }
+
+    /// Whether no batch is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The `at`-th oldest batch.
+    #[must_use]
+    pub fn get(&self, at: usize) -> Option<Entry> {
+        match self {
+            Self::Empty => None,
+            Self::One(entry) => (at == 0).then_some(*entry),
+            Self::Many(entries) => entries.get(at).copied(),
+        }
+    }
+
+    /// Adds the newest batch.
+    pub fn push(&mut self, entry: Entry) {
+        debug_assert!(self.len().checked_sub(1).and_then(|at| self.get(at)).is_none_or(|last| last.base < entry.base));
+        match self {
+            Self::Empty => *self = Self::One(entry),
+            Self::One(first) => *self = Self::Many(Box::new(VecDeque::from([*first, entry]))),
+            Self::Many(entries) => entries.push_back(entry),
+        }
+    }
+
+    /// Drops the oldest batch.
+    pub fn pop(&mut self) -> Option<Entry> {
+        match self {
+            Self::Empty => None,
+            Self::One(entry) => {
+                let entry = *entry;
+                *self = Self::Empty;
+                Some(entry)
+            }
+            Self::Many(entries) => {
+                let entry = entries.pop_front();
+                if entries.is_empty() {
+                    *self = Self::Empty;
+                }
+                entry
+            }
+        }
+    }
+
+    /// Index of the batch that holds `offset`, or of the next one after it.
+    #[must_use]
+    pub fn find(&self, offset: u64) -> usize {
+        let after = match self {
+            Self::Empty => 0,
+            Self::One(entry) => usize::from(entry.base <= offset),
+            Self::Many(entries) => entries.partition_point(|e| e.base <= offset),
+        };
+        after.saturating_sub(1)
+    }
+
+    /// Tells where the batch with this base offset now lies.
+    pub fn relocate(&mut self, base: u64, position: Position) {
+        let at = self.find(base);
+        let entry = match self {
+            Self::Empty => None,
+            Self::One(entry) => Some(entry),
+            Self::Many(entries) => entries.get_mut(at),
+        };
+        if let Some(entry) = entry.filter(|e| e.base == base) {
+            entry.position = position;
+        }
+    }
+}
+
+/// No pending batch in this tick.
+pub const NOT_PENDING: u32 = u32::MAX;
+
+/// State of one partition. Kept small: there are as many as topics.
+pub struct Partition {
+    /// Index of its topic in the table.
+    pub topic: u32,
+    /// Number inside the topic.
+    pub number: u16,
+    /// Its slot.
+    pub slot: u16,
+    /// Batch being built in this tick, or [`NOT_PENDING`].
+    pub pending: u32,
+    /// Readers that want to be told of new records.
+    pub watchers: u32,
+    /// First offset that may still be read.
+    pub low: u64,
+    /// Next offset to assign.
+    pub end: u64,
+    /// Bytes of its batches in the ring, envelopes included.
+    pub bytes: u64,
+    /// Its batches in the ring.
+    pub index: Index,
+    /// Producers with sequences, made at first need.
+    pub producers: Option<Box<super::dedup::Producers>>,
+}
+
+impl Partition {
+    /// An empty partition.
+    #[must_use]
+    pub fn new(topic: u32, number: u16, slot: u16) -> Self {
+        Self {
+            topic,
+            number,
+            slot,
+            pending: NOT_PENDING,
+            watchers: 0,
+            low: 0,
+            end: 0,
+            bytes: 0,
+            index: Index::Empty,
+            producers: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(base: u64) -> Entry {
+        Entry { base, position: Position { chunk: 0, byte: u32::try_from(base).unwrap() } }
+    }
+
+    #[test]
+    fn index_finds_the_batch_that_holds_an_offset() {
+        let mut index = Index::default();
+        assert_eq!((index.find(0), index.len()), (0, 0));
+        for base in [10, 20, 30] {
+            index.push(entry(base));
+            assert_eq!(index.find(5), 0);
+        }
+        assert_eq!([9, 10, 19, 20, 35].map(|o| index.find(o)), [0, 0, 0, 1, 2]);
+        index.relocate(20, Position { chunk: 9, byte: 1 });
+        assert_eq!(index.get(1).unwrap().position.chunk, 9);
+        assert_eq!(index.pop(), Some(entry(10)));
+        assert_eq!(index.len(), 2);
+        index.pop();
+        assert_eq!(index.pop(), Some(entry(30)));
+        assert!(index.is_empty() && index.pop().is_none());
+    }
+}

@@ -1,0 +1,112 @@
+//! Reading: where a read starts, and the stored batches from an offset on.
+
+use super::partition::Entry;
+use super::retain::parsed;
+use super::Log;
+use crate::arena::Slice;
+use crate::envelope::{Envelope, ENVELOPE_LEN};
+
+/// Where a read begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The oldest record that is retained.
+    Earliest,
+    /// What comes next.
+    Latest,
+    /// This offset.
+    Offset(u64),
+    /// The first record appended at or after this time, ns since the Unix epoch.
+    Time(i64),
+}
+
+/// One stored batch.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Offset of its first record.
+    pub base: u64,
+    /// RecordBatch v2 bytes.
+    pub bytes: &'a [u8],
+    entry: Entry,
+}
+
+impl Batch<'_> {
+    /// Offset after its last record.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.base + u64::from(self.envelope.records_count)
+    }
+}
+
+impl Log {
+    /// First offset of a read. What was appended in this tick is sealed first, so everybody reads their own writes.
+    pub fn resolve(&mut self, handle: u32, start: Start) -> u64 {
+        self.seal_part(handle);
+        let part = self.part(handle);
+        match start {
+            Start::Earliest => part.low,
+            Start::Latest => part.end,
+            Start::Offset(offset) => offset,
+            Start::Time(ns) => self.first_since(handle, ns),
+        }
+    }
+
+    /// Makes what was appended to a partition in this tick visible.
+    pub fn settle(&mut self, handle: u32) {
+        self.seal_part(handle);
+    }
+
+    /// Whether a topic is gone for readers that knew it by this id.
+    #[must_use]
+    pub fn is_deleted(&self, topic: u32, id: u64) -> bool {
+        let entry = self.topics.get(topic);
+        entry.deleted_ns != 0 || entry.id != id
+    }
+
+    fn first_since(&self, handle: u32, ns: i64) -> u64 {
+        let part = self.part(handle);
+        let (mut low, mut high) = (0, part.index.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let entry = part.index.get(middle).expect("inside the index");
+            if self.envelope_at(entry).0.append_ns < ns {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        part.index.get(low).map_or(part.end, |e| e.base.max(part.low))
+    }
+
+    /// Stored batches of a partition from the one that holds `offset` on, oldest first. The first may begin below it.
+    pub fn batches(&self, handle: u32, offset: u64) -> impl Iterator<Item = Batch<'_>> + '_ {
+        let part = self.part(handle);
+        let first = part.index.find(offset);
+        (first..part.index.len())
+            .map(move |at| self.batch(part.index.get(at).expect("inside the index")))
+            .skip_while(move |batch| batch.end() <= offset)
+    }
+
+    fn batch(&self, entry: Entry) -> Batch<'_> {
+        let chunk = self.ring.chunk(entry.position.chunk).expect("indexed batches are held");
+        let bytes = &chunk.bytes()[entry.position.byte as usize..];
+        let (envelope, total) = parsed(bytes);
+        Batch { envelope, base: entry.base, bytes: &bytes[ENVELOPE_LEN..total], entry }
+    }
+
+    /// A view of a batch's bytes that outlives the log's hold on them.
+    #[must_use]
+    pub fn lease(&self, batch: &Batch<'_>) -> Slice {
+        let whole = self.ring.slice(batch.entry.position, ENVELOPE_LEN + batch.bytes.len());
+        whole.expect("indexed batches are held").sub(ENVELOPE_LEN..ENVELOPE_LEN + batch.bytes.len())
+    }
+
+    /// Oldest and newest append time of a partition, ns since the Unix epoch.
+    #[must_use]
+    pub fn time_range(&self, handle: u32) -> Option<(i64, i64)> {
+        let index = &self.part(handle).index;
+        let last = index.get(index.len().checked_sub(1)?)?;
+        Some((self.envelope_at(index.get(0)?).0.append_ns, self.envelope_at(last).0.append_ns))
+    }
+}

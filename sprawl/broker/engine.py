@@ -1,0 +1,148 @@
+"""What the use cases need of the compiled engine, as Protocols.
+
+In: nothing. Out: ``Engine`` and ``Reader``, with the shapes of what they take and give. Invariants:
+every method is synchronous and returns within a millisecond; times are integer nanoseconds since
+the Unix epoch; what a method refuses it raises as a class of ``sprawl.errors``. The compiled class
+is ``sprawl._native.Engine``; tests use a small twin.
+"""
+
+from typing import NotRequired, Protocol, TypedDict
+
+
+class PartitionInfo(TypedDict):
+    """One partition of a topic; offsets are half-open, ``[low_offset, high_offset)``.
+
+    ``bytes`` are those of the batches held in memory; the times are ``None`` when it is empty.
+    """
+
+    partition: int
+    slot: int
+    epoch: int
+    low_offset: int
+    high_offset: int
+    records: int
+    bytes: int
+    oldest_ns: int | None
+    newest_ns: int | None
+
+
+class TopicInfo(TypedDict):
+    """A topic with its partitions and its whole configuration (every member present)."""
+
+    name: str
+    topic_id: str
+    config: dict[str, object]
+    partitions: list[PartitionInfo]
+    created_ns: int
+
+
+class TopicSummary(TypedDict):
+    """A topic in a list: sums over its partitions; ``partitions`` is their count."""
+
+    name: str
+    topic_id: str
+    partitions: int
+    records: int
+    bytes: int
+    oldest_ns: int | None
+    newest_ns: int | None
+    created_ns: int
+
+
+class StoredMessage(TypedDict):
+    """One record as stored. The last three members come only with a look-up by a given id."""
+
+    topic: str
+    payload: bytes
+    key: str | bytes | None
+    headers: dict[str, str] | list[tuple[str, str]]
+    content_type: str | None
+    timestamp_ms: int
+    ttl_s: int
+    append_ns: int
+    topic_id: NotRequired[str]
+    partition: NotRequired[int]
+    offset: NotRequired[int]
+
+
+class Stats(TypedDict):
+    """A consistent reading of the engine's own figures.
+
+    ``histograms`` holds one list per stage (``parse append publish fetch deliver``): entry *i*
+    counts the durations *d* in nanoseconds with ``2**(i-1) <= d < 2**i`` (entry 0: zero), the last
+    entry also everything above. ``sums_ns`` holds the sum of all durations of a stage.
+    """
+
+    counters: dict[str, int]
+    gauges: dict[str, int]
+    histograms: dict[str, list[int]]
+    sums_ns: NotRequired[dict[str, int]]
+
+
+class Reader(Protocol):
+    """A cursor with a form: gives out what lies behind it, ready to be written.
+
+    ``messages`` is the count in the last ``pull``, ``more`` whether further messages are there
+    already, ``cursor`` the position behind what was pulled.
+    """
+
+    @property
+    def messages(self) -> int: ...
+    @property
+    def more(self) -> bool: ...
+    @property
+    def cursor(self) -> str: ...
+
+    def pull(self, bytes_max: int, messages_max: int, now_ns: int) -> bytes | None:
+        """The next messages in the reader's form, ``None`` when there are none.
+
+        At most ``messages_max`` messages and ``bytes_max`` bytes, but always at least one message,
+        so that a large one cannot block its reader.
+        """
+
+
+class Engine(Protocol):
+    """The log and its topics."""
+
+    def topic_put(self, name: str, config: dict[str, object]) -> str:
+        """Creates or changes a topic: ``created``, ``updated`` or ``same``.
+
+        Members absent from ``config`` keep the topic's value, or get the default of a new topic.
+        Raises InvalidRequest, Conflict (a change that cannot be applied), RateLimited.
+        """
+
+    def topic_get(self, name: str) -> TopicInfo | None:
+        """The topic, ``None`` when there is none of this name."""
+
+    def topics_page(
+        self, prefix: str, after: int, limit: int
+    ) -> tuple[list[TopicSummary], int | None]:
+        """Topics in the order of their creation behind position ``after`` (0: from the start)."""
+
+    def topic_delete(self, name: str, now_ns: int) -> bool:
+        """Deletes the topic (it can be brought back within its grace); False when unknown."""
+
+    def topic_undelete(self, name: str) -> bool:
+        """Brings a deleted topic back; False when there is nothing to bring back."""
+
+    def message(self, topic_id_text: str, partition: int, offset: int) -> StoredMessage | None:
+        """One message, ``None`` when unknown; raises Expired when it is gone by age."""
+
+    def message_by_key(self, key: str) -> StoredMessage | None:
+        """The message published with this idempotency key, while the window holds it."""
+
+    def reader(
+        self, topic: str, query: bytes, form: str, last_event_id: str | None, now_ns: int
+    ) -> Reader:
+        """A reader over a topic or pattern; ``query`` as in a URL (``from=latest&partition=0``).
+
+        ``form``: ``ws-json`` and ``ws-binary`` (unmasked WebSocket frames, one message each),
+        ``json`` (one document with ``messages`` and ``cursor``). Raises InvalidRequest, NotFound,
+        Expired.
+        """
+
+    def publish_json(self, topic: str, line: bytes, now_ns: int) -> bytes:
+        """Publishes one NDJSON publish object; the result is a receipt or a problem, as JSON."""
+
+    def stats(self) -> Stats:
+        """The engine's counters, gauges and histograms."""

@@ -1,0 +1,207 @@
+"""Every maximum of the node, with its unit and the reason for it.
+
+In: nothing. Out: integer constants whose names end in their unit. Invariant: the names in
+``SHARED`` hold the same numbers as ``native/core/src/limits.rs`` (a test parses that file). Every
+queue, cache, batch and retry is built from a name of this page; what happens at the bound stands
+beside it.
+"""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+# --- Shared with the compiled code. ---
+
+# Bytes of one message's payload; more is 413 `too_large`.
+PAYLOAD_BYTES_MAX: Final = 10 * MIB
+# Bytes of one batch as a client sends it; one HTTP body may hold several.
+BATCH_BYTES_MAX: Final = 16 * MIB
+# Bytes of one request body: a full batch, or a full payload as base64 inside JSON with room to
+# spare.
+BODY_BYTES_MAX: Final = 16 * MIB
+# Records of one batch, messages of one JSON batch.
+BATCH_RECORDS_MAX: Final = 10_000
+# Bytes that a compressed batch may inflate to.
+INFLATED_BYTES_MAX: Final = 64 * MIB
+# Inflated bytes per compressed byte.
+INFLATED_RATIO_MAX: Final = 100
+# Bytes of a request head (request line and headers); more is 431 `head_too_large`.
+HEAD_BYTES_MAX: Final = 32 * KIB
+# Bytes of a request line.
+REQUEST_LINE_BYTES_MAX: Final = 8 * KIB
+# Header fields of a request.
+HEADERS_COUNT_MAX: Final = 100
+# Bytes of a topic name.
+TOPIC_BYTES_MAX: Final = 249
+# Bytes of a record key.
+KEY_BYTES_MAX: Final = 4 * KIB
+# Headers of one record that a client sets.
+RECORD_HEADERS_COUNT_MAX: Final = 64
+# Bytes of the names and values of one record's headers together.
+RECORD_HEADERS_BYTES_MAX: Final = 16 * KIB
+# Bytes of an idempotency key, or of an id that the client gives.
+IDEMPOTENCY_KEY_BYTES_MAX: Final = 255
+# Bytes of a content type.
+CONTENT_TYPE_BYTES_MAX: Final = 255
+# Partitions of one topic.
+PARTITIONS_MAX: Final = 1_024
+# Partitions that one read, and so one cursor, covers; more is 400 `too_many_partitions`.
+READ_PARTITIONS_MAX: Final = 64
+# Nesting of a JSON document.
+JSON_DEPTH_MAX: Final = 64
+# Slots of the cluster: the unit of placement.
+SLOTS_COUNT: Final = 4096
+# Longest time to live or retention age in seconds (100 years): nanosecond sums stay inside 64 bits.
+TTL_S_MAX: Final = 100 * 366 * 86_400
+# Replicas of one slot: the factor is 3, the rest is room for a change of the set.
+REPLICAS_COUNT_MAX: Final = 7
+# Members of a cluster; an index of one fits 16 bits with room for "none".
+MEMBERS_COUNT_MAX: Final = 1_024
+# Bytes of a node id as given; the slot table has one byte for its length.
+NODE_ID_BYTES_MAX: Final = 128
+# Tokens of a topic name or pattern: what fits `TOPIC_BYTES_MAX` when each is one byte.
+TOPIC_TOKENS_MAX: Final = 125
+# Routes that the cache of a node is made for; above it routes used least of late are looked up
+# anew.
+ROUTES_COUNT_MAX: Final = 10_000
+
+SHARED: Final = (
+    "PAYLOAD_BYTES_MAX",
+    "BATCH_BYTES_MAX",
+    "BODY_BYTES_MAX",
+    "BATCH_RECORDS_MAX",
+    "INFLATED_BYTES_MAX",
+    "INFLATED_RATIO_MAX",
+    "HEAD_BYTES_MAX",
+    "REQUEST_LINE_BYTES_MAX",
+    "HEADERS_COUNT_MAX",
+    "TOPIC_BYTES_MAX",
+    "KEY_BYTES_MAX",
+    "RECORD_HEADERS_COUNT_MAX",
+    "RECORD_HEADERS_BYTES_MAX",
+    "IDEMPOTENCY_KEY_BYTES_MAX",
+    "CONTENT_TYPE_BYTES_MAX",
+    "PARTITIONS_MAX",
+    "READ_PARTITIONS_MAX",
+    "JSON_DEPTH_MAX",
+    "SLOTS_COUNT",
+    "TTL_S_MAX",
+    "REPLICAS_COUNT_MAX",
+    "MEMBERS_COUNT_MAX",
+    "NODE_ID_BYTES_MAX",
+    "TOPIC_TOKENS_MAX",
+    "ROUTES_COUNT_MAX",
+)
+
+# --- Connections and requests. ---
+
+# Open client connections of the node; one more is answered 503 `busy` and closed.
+CONNECTIONS_MAX: Final = 20_000
+# Open client connections of one address, so that one client cannot take them all; one more: 429 and
+# closed.
+CONNECTIONS_PER_ADDRESS_MAX: Final = 2_000
+# Bytes of publishes that are received and not answered, whole node; at the bound sockets are not
+# read.
+IN_FLIGHT_BYTES_MAX: Final = 64 * MIB
+# Connections waiting in the kernel to be accepted (the kernel cuts it to its own bound).
+LISTEN_BACKLOG_MAX: Final = 4_096
+# Bytes taken from a socket at once: large enough for hundreds of small publishes, small enough to
+# stay in cache.
+READ_BUFFER_BYTES: Final = 256 * KIB
+# Unsent bytes of one connection at which its requests are no longer read and its streams get
+# nothing more.
+WRITE_BUFFER_BYTES_MAX: Final = 1 * MIB
+# Unsent bytes at which reading and streaming go on.
+WRITE_BUFFER_BYTES_RESUME: Final = 256 * KIB
+# Requests of one connection that wait for a cold answer; at the bound the socket is not read.
+PIPELINED_REQUESTS_MAX: Final = 128
+# Seconds from the first byte of a request head to its last; then 408 and closed.
+HEAD_TIMEOUT_S: Final = 10
+# Seconds a body may stand still before 408 and closed.
+BODY_IDLE_TIMEOUT_S: Final = 30
+# Seconds an idle connection between two requests is kept.
+KEEP_ALIVE_TIMEOUT_S: Final = 75
+# Seconds a publish waits for its durability before 504 with outcome unknown.
+PUBLISH_TIMEOUT_S: Final = 15
+# Seconds a read may ask to wait for its first message.
+READ_WAIT_S_MAX: Final = 60
+# Seconds that a stream may be silent before a heartbeat is written.
+HEARTBEAT_S: Final = 15
+# Messages of one read when `limit` is not given, and the most it may ask for.
+READ_LIMIT_DEFAULT: Final = 1_000
+READ_LIMIT_MAX: Final = 10_000
+# Bytes of messages in one answer; a single larger message is still delivered alone.
+READ_BYTES_MAX: Final = 16 * MIB
+# Requests that may be held open by long polls and streams, whole node; then 503 `busy`.
+WAITING_READS_MAX: Final = CONNECTIONS_MAX
+# Bytes of the JSON body of a cold request (topics, subscriptions, administration).
+COLD_BODY_BYTES_MAX: Final = 1 * MIB
+
+# --- Topics, subscriptions, duplicates. ---
+
+# Topics of the node; creating one more is 429.
+TOPICS_MAX: Final = 1_000_000
+# Topics in one page of a list that does not ask for more.
+TOPICS_PAGE_DEFAULT: Final = 1_000
+# Topics in one page of `/v1/topics`.
+TOPICS_PAGE_MAX: Final = 1_000
+# Topics in one answer of the original's `/topics`; above it pages.
+TOPICS_ORIGINAL_PAGE_MAX: Final = 10_000
+# Topic names listed inside `/metrics`, `/store` and `/dht`; the count beside the list is the true
+# one.
+TOPIC_NAMES_LISTED_MAX: Final = 1_000
+# Idempotency keys remembered, whole node; at the bound the oldest is forgotten.
+DEDUP_KEYS_MAX: Final = 1_000_000
+# Seconds an idempotency key is remembered when the topic does not say otherwise, and the most it
+# may say.
+DEDUP_WINDOW_S_DEFAULT: Final = 600
+DEDUP_WINDOW_S_MAX: Final = 86_400
+# Producers whose sequences are remembered, whole node; at the bound the longest idle is forgotten.
+PRODUCERS_MAX: Final = 100_000
+# Subscriptions of the node; one more is 429.
+SUBSCRIPTIONS_MAX: Final = 100_000
+# Topics that one subscription or group names.
+SUBSCRIPTION_TOPICS_MAX: Final = 1_000
+# Members of one consumer group.
+GROUP_MEMBERS_MAX: Final = 1_000
+
+# --- Memory tier. ---
+
+# Bytes of the memory tier: below 16 MiB one full batch would not fit beside a chunk in flight.
+MEMORY_BYTES_MIN: Final = 16 * MIB
+MEMORY_BYTES_DEFAULT: Final = 100 * MIB
+MEMORY_BYTES_MAX: Final = 1024 * GIB
+# Bytes of one chunk of the ring; an oversized batch gets its own.
+CHUNK_BYTES: Final = 1 * MIB
+
+# --- The node's own life. ---
+
+# Seconds a stopping node waits for what is in flight.
+DRAIN_TIMEOUT_S_DEFAULT: Final = 10
+DRAIN_TIMEOUT_S_MAX: Final = 3_600
+# Seconds to ask another process on this host who it is, when it holds a port that this node wants.
+PORT_OWNER_TIMEOUT_S: Final = 0.5
+# Bytes of its answer that are read.
+PORT_OWNER_BYTES_MAX: Final = 64 * KIB
+# Bytes of a settings file and of node.json; more is refused before it is parsed.
+SETTINGS_FILE_BYTES_MAX: Final = 1 * MIB
+NODE_FILE_BYTES_MAX: Final = 64 * KIB
+# Bytes of one setting's value.
+SETTING_BYTES_MAX: Final = 16 * KIB
+# Background tasks of the node that run at once (none is per connection or per message).
+TASKS_MAX: Final = 256
+# Seconds between two samples of the machine's load.
+SAMPLE_INTERVAL_S: Final = 1.0
+
+# --- Logs. ---
+
+# Characters of one value in a log line, and of the whole line; the rest is cut and the cut is
+# shown.
+LOG_VALUE_CHARS_MAX: Final = 256
+LOG_LINE_CHARS_MAX: Final = 4_096
+# Lines of one event a second; what is above is counted and told once the second is over.
+LOG_LINES_PER_EVENT_S_MAX: Final = 20
+# Events whose rate is held apart; above it the rest share one budget.
+LOG_EVENTS_MAX: Final = 1_024

@@ -1,0 +1,269 @@
+"""The one table of metrics, and what is read into it.
+
+In: ``stats()`` of the engine (counters, gauges, histograms with log2 bounds) and a sample of the
+machine. Out: ``families(...)``, in a fixed order, for the expositions; figures of a histogram.
+Invariants: a name appears once; a counter or gauge of the engine that the table does not name is
+exported under its own name, so that nothing measured is hidden.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+
+STAGES: Final = ("parse", "append", "publish", "fetch", "deliver")
+"""The stages that have a latency histogram, in the order a message passes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemSample:
+    """One sample of the machine and this process.
+
+    Percentages are 0–100, ratios 0–1, trends −1, 0 or 1; ``allocated_bytes`` is what the process
+    has mapped and ``resident_bytes`` what of it lies in memory.
+    """
+
+    cpu_percent: float
+    memory_ratio: float
+    disk_percent: float
+    network_bytes_per_s: float
+    message_rate: float
+    cpu_trend: int
+    memory_trend: int
+    gc_cpu_fraction: float
+    tasks_count: int
+    heap_objects: int
+    allocated_bytes: int
+    resident_bytes: int
+    open_files: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family: its name without the suffix that its kind adds."""
+
+    name: str
+    kind: Kind
+    help: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value: the suffix behind the family's name, labels, and the value."""
+
+    suffix: str
+    labels: tuple[tuple[str, str], ...]
+    value: float | int
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric with its values of now."""
+
+    metric: Metric
+    samples: tuple[Sample, ...]
+
+
+COUNTERS: Final[Mapping[str, tuple[str, str]]] = {
+    "messages_received": ("messages received for publishing", ""),
+    "messages_stored": ("messages appended to the log", ""),
+    "messages_sent": ("messages delivered to readers", ""),
+    "messages_routed": ("messages routed to the leader of their slot", ""),
+    "messages_duplicate": ("publishes answered with an earlier receipt", ""),
+    "messages_evicted": ("messages dropped by retention or memory pressure", ""),
+    "received_bytes": ("payload bytes received for publishing", "bytes"),
+    "stored_bytes": ("bytes appended to the log", "bytes"),
+    "sent_bytes": ("bytes delivered to readers", "bytes"),
+    "requests_hot": ("requests answered by compiled code", ""),
+    "requests_cold": ("requests handed to the application", ""),
+    "requests_refused": ("requests answered with an error", ""),
+    "route_cache_hits": ("routes found in the route cache", ""),
+    "route_cache_misses": ("routes computed", ""),
+    "route_errors": ("messages that could not be routed", ""),
+}
+"""Counters of the engine that have a description: name → (help, unit)."""
+
+GAUGES: Final[Mapping[str, tuple[str, str]]] = {
+    "topics": ("topics", ""),
+    "partitions": ("partitions", ""),
+    "records": ("messages held in memory", ""),
+    "ring_bytes": ("bytes held in the memory ring", "bytes"),
+    "ring_capacity_bytes": ("capacity of the memory ring", "bytes"),
+    "readers": ("open readers", ""),
+    "connections": ("open client connections", ""),
+    "in_flight_bytes": ("bytes of publishes in progress", "bytes"),
+    "route_cache_entries": ("entries of the route cache", ""),
+    "route_cache_capacity": ("capacity of the route cache", ""),
+    "slot_table_epoch": ("epoch of the slot table", ""),
+    "oldest_ns": ("append time of the oldest message, nanoseconds since the epoch", ""),
+    "newest_ns": ("append time of the newest message, nanoseconds since the epoch", ""),
+}
+"""Gauges of the engine that have a description: name → (help, unit)."""
+
+_SYSTEM: Final[tuple[tuple[str, str, str, str], ...]] = (
+    # field of SystemSample, metric name, unit, help
+    ("cpu_percent", "system_cpu_percent", "percent", "processor time used on this machine"),
+    ("memory_ratio", "system_memory_ratio", "ratio", "memory used on this machine"),
+    ("disk_percent", "system_disk_percent", "percent", "disk space used where the data lies"),
+    ("network_bytes_per_s", "system_network_bytes_per_second", "", "network bytes per second"),
+    ("message_rate", "message_rate", "", "messages received per second"),
+    ("gc_cpu_fraction", "process_gc_ratio", "ratio", "share of time spent collecting garbage"),
+    ("tasks_count", "process_tasks", "", "event loop tasks and threads"),
+    ("heap_objects", "process_heap_objects", "", "objects tracked by the garbage collector"),
+    ("resident_bytes", "process_resident_memory_bytes", "bytes", "resident memory"),
+    ("allocated_bytes", "process_virtual_memory_bytes", "bytes", "mapped memory"),
+    ("open_files", "process_open_fds", "", "open file descriptors"),
+)
+
+_SCALING: Final = (
+    Metric("sprawl_threshold_adjustments", "counter", "threshold adjustments made"),
+    Metric("sprawl_threshold_values", "gauge", "values of the scaling thresholds"),
+    Metric("sprawl_scaling_recommendations", "counter", "scaling recommendations given"),
+    Metric("sprawl_scaling_oscillations", "counter", "scaling recommendations taken back"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts by powers of two of nanoseconds; entry *i* holds durations below ``2**i``.
+
+    ``sum_ns`` is None when the source does not keep it.
+    """
+
+    counts: tuple[int, ...]
+    sum_ns: int | None = None
+
+    @property
+    def count(self) -> int:
+        """All observations."""
+        return sum(self.counts)
+
+    def quantile_ns(self, quantile: float) -> float:
+        """The duration below which that share of observations lies, 0 when there are none.
+
+        Linear within a bucket, so the error is at most the bucket's width.
+        """
+        total = self.count
+        if total == 0:
+            return 0.0
+        wanted, seen = quantile * total, 0
+        for index, count in enumerate(self.counts):
+            if count and seen + count >= wanted:
+                low = 0 if index == 0 else 1 << (index - 1)
+                return low + ((1 << index) - low) * max(0.0, wanted - seen) / count
+            seen += count
+        raise AssertionError("the counts sum to less than their total")
+
+    def mean_ns(self) -> float:
+        """The mean duration: exact with a sum, else from the middle of the buckets."""
+        total = self.count
+        if total == 0:
+            return 0.0
+        if self.sum_ns is not None:
+            return self.sum_ns / total
+        return sum(1.5 * 2 ** (i - 1) * n for i, n in enumerate(self.counts) if i) / total
+
+    def max_ns(self) -> int:
+        """The upper bound of the highest bucket that was ever hit."""
+        return next((1 << i for i in range(len(self.counts) - 1, 0, -1) if self.counts[i]), 0)
+
+
+def histogram(stats: Mapping[str, object], stage: str) -> Histogram:
+    """The histogram of one stage, empty when the stage has none yet."""
+    counts = _section(stats, "histograms").get(stage, ())
+    assert isinstance(counts, Sequence)
+    total = _section(stats, "sums_ns").get(stage)
+    assert total is None or isinstance(total, int)
+    return Histogram(tuple(counts), total)
+
+
+def counter(stats: Mapping[str, object], name: str) -> int:
+    """A counter of the engine; 0 before its first event."""
+    value = _section(stats, "counters").get(name, 0)
+    assert isinstance(value, int)
+    return value
+
+
+def gauge(stats: Mapping[str, object], name: str) -> int:
+    """A gauge of the engine; 0 when it has none of this name."""
+    value = _section(stats, "gauges").get(name, 0)
+    assert isinstance(value, int)
+    return value
+
+
+def families(
+    stats: Mapping[str, object], sample: SystemSample, node: Mapping[str, str], uptime_s: float
+) -> Iterator[Family]:
+    """Every metric with its values, in the order they are written."""
+    labels = tuple(node.items())
+    yield Family(Metric("sprawl_node", "info", "this node"), (Sample("_info", labels, 1),))
+    yield _single(Metric("sprawl_uptime_seconds", "gauge", "time since start", "seconds"), uptime_s)
+    yield from _counters(_section(stats, "counters"))
+    yield from _gauges(_section(stats, "gauges"))
+    yield from _stages(stats)
+    for field, name, unit, help_ in _SYSTEM:
+        yield _single(Metric(f"sprawl_{name}", "gauge", help_, unit), getattr(sample, field))
+    cpu = Metric("sprawl_process_cpu_seconds", "counter", "processor time used", "seconds")
+    yield Family(cpu, (Sample("_total", (), sample.cpu_seconds),))
+    # Declared without samples until the predictor exists: a series that nothing feeds would lie.
+    yield from (Family(metric, ()) for metric in _SCALING)
+
+
+def _counters(values: Mapping[str, object]) -> Iterator[Family]:
+    for name, value in _ordered(values, COUNTERS):
+        help_, unit = COUNTERS.get(name, (name.replace("_", " "), ""))
+        base = name.removesuffix("_total")
+        yield Family(
+            Metric(f"sprawl_{base}", "counter", help_, unit), (Sample("_total", (), value),)
+        )
+
+
+def _gauges(values: Mapping[str, object]) -> Iterator[Family]:
+    for name, value in _ordered(values, GAUGES):
+        help_, unit = GAUGES.get(name, (name.replace("_", " "), ""))
+        yield _single(Metric(f"sprawl_{name}", "gauge", help_, unit), value)
+
+
+def _stages(stats: Mapping[str, object]) -> Iterator[Family]:
+    for stage in STAGES:
+        if stage not in _section(stats, "histograms"):
+            continue
+        held = histogram(stats, stage)
+        metric = Metric(f"sprawl_{stage}_seconds", "histogram", f"duration of {stage}", "seconds")
+        yield Family(metric, tuple(_buckets(held)))
+
+
+def _buckets(held: Histogram) -> Iterator[Sample]:
+    seen = 0
+    # The last entry is open above, so it has no bound but +Inf.
+    for index, count in enumerate(held.counts[:-1]):
+        seen += count
+        if 10 <= index <= 34:
+            # 1 µs to 17 s: what a latency can be. Durations are whole, so the bound is inclusive.
+            yield Sample("_bucket", (("le", repr((2**index - 1) / 1e9)),), seen)
+    yield Sample("_bucket", (("le", "+Inf"),), held.count)
+    yield Sample("_count", (), held.count)
+    if held.sum_ns is not None:
+        yield Sample("_sum", (), held.sum_ns / 1e9)
+
+
+def _single(metric: Metric, value: float | int) -> Family:
+    return Family(metric, (Sample("", (), value),))
+
+
+def _ordered(
+    values: Mapping[str, object], described: Mapping[str, object]
+) -> Iterator[tuple[str, int]]:
+    for name in (*described, *sorted(values.keys() - described.keys())):
+        if (value := values.get(name)) is not None:
+            assert isinstance(value, int), name
+            yield name, value
+
+
+def _section(stats: Mapping[str, object], name: str) -> Mapping[str, object]:
+    section = stats.get(name, {})
+    assert isinstance(section, Mapping)
+    return section

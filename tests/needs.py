@@ -1,0 +1,69 @@
+"""What some tests need and a machine may lack: how to find it, and what to say when it is not there.
+
+A test says ``@pytest.mark.needs("chromium")`` and calls the finder of that name for the path. ``tests/conftest.py``
+skips it where the finder gives nothing, and names it in the closing block of the run.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+
+def _working(*candidates: str | Path) -> str | None:
+    """The first candidate that answers ``--version``; version managers put names on PATH that do not."""
+    for candidate in candidates:
+        path = shutil.which(candidate)
+        if path is None:
+            continue
+        asked = subprocess.run([path, "--version"], capture_output=True, timeout=30, check=False)
+        if asked.returncode == 0:
+            return path
+    return None
+
+
+def chromium() -> str | None:
+    """Path of a Chromium or Chrome that can run headless."""
+    return _working("chromium", "chromium-browser", "google-chrome")
+
+
+def python27() -> str | None:
+    """Path of a Python 2.7, which the Autobahn test suite for WebSocket servers runs on."""
+    named = os.environ.get("SPRAWL_PYTHON27", "python2.7")
+    kept = sorted(Path.home().glob(".pyenv/versions/2.7*/bin/python2.7"))
+    return _working(named, *kept)
+
+
+def go() -> str | None:
+    """Path of the Go command."""
+    path = shutil.which("go")
+    if path is None:
+        return None
+    asked = subprocess.run([path, "version"], capture_output=True, timeout=30, check=False)
+    return path if asked.returncode == 0 else None
+
+
+def valgrind() -> str | None:
+    """Path of valgrind, whose callgrind counts instructions."""
+    return _working("valgrind")
+
+
+def debootstrap() -> str | None:
+    """Path of debootstrap, when this user may make a bare Debian root with it."""
+    return shutil.which("debootstrap") if os.geteuid() == 0 else None
+
+
+FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
+    "chromium": (chromium, "no working chromium on PATH (Debian: apt install chromium)"),
+    "python2.7": (
+        python27,
+        "no Python 2.7 for Autobahn (pyenv install 2.7.18, or SPRAWL_PYTHON27=path)",
+    ),
+    "go": (go, "no go on PATH (https://go.dev/dl, Debian: apt install golang)"),
+    "valgrind": (valgrind, "no valgrind on PATH (Debian: apt install valgrind)"),
+    "debootstrap-root": (
+        debootstrap,
+        "debootstrap needs root and its package (apt install debootstrap)",
+    ),
+}
