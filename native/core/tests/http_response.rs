@@ -42,6 +42,14 @@ fn an_answer_has_its_head_to_the_byte() {
 }
 
 #[test]
+fn an_answer_without_a_body_has_neither_type_nor_length() {
+    let mut out = Vec::new();
+    response::begin(&mut out, 204, DATE, "", Connection::Implied);
+    response::end_head(&mut out);
+    assert_eq!(out, b"HTTP/1.1 204 No Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
+}
+
+#[test]
 fn lengths_of_any_number_of_digits_fit() {
     for bytes in [0, 1, 9, 10, 99, 100, 999, 1_000, 99_999] {
         let out = answer(201, Connection::Close, &vec![b'x'; bytes]);
