@@ -201,7 +201,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, HttpError> {
         return Err(HttpError::RequestLineTooLong);
     }
     let window = &window[..length];
-    let fields = Fields::read(window, request_line, request.headers)?;
+    let mut fields = Fields::new(window, request.headers.len());
+    fields.read(request_line, request.headers)?;
     let method = Method::new(method);
     let (authority, path, query) = split_target(method, target)?;
     fields.check_host(minor_version, authority)?;
@@ -275,16 +276,11 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Walks the fields in order, holding every line to `name ":" OWS value OWS CRLF` with nothing between.
-    fn read(
-        window: &'a [u8],
-        request_line: usize,
-        headers: &[httparse::Header<'a>],
-    ) -> Result<Self, HttpError> {
-        let mut fields = Self {
+    fn new(window: &'a [u8], count: usize) -> Self {
+        Self {
             window,
             known: [Span::default(); Known::COUNT],
-            count: headers.len(),
+            count,
             length: None,
             is_chunked: false,
             asks_close: false,
@@ -293,7 +289,12 @@ impl<'a> Fields<'a> {
             asks_websocket: false,
             expects_continue: false,
             has_record_headers: false,
-        };
+        }
+    }
+
+    /// Walks the fields in order, holding every line to `name ":" OWS value OWS CRLF` with nothing between.
+    fn read(&mut self, request_line: usize, headers: &[httparse::Header<'a>]) -> Result<(), HttpError> {
+        let window = self.window;
         let mut at = line_end(window, request_line)?;
         for header in headers {
             let name_end = at + header.name.len();
@@ -308,12 +309,12 @@ impl<'a> Fields<'a> {
             at = line_end(window, end)?;
             let raw = &window[name_end + 1..end];
             match Known::lookup(header.name.as_bytes()) {
-                Some(known) => fields.note(known, start, header.value, raw)?,
+                Some(known) => self.note(known, start, header.value, raw)?,
                 None if header.name.contains('_') => {
                     return Err(HttpError::Malformed("underscore in a header name"));
                 }
                 None => {
-                    fields.has_record_headers |=
+                    self.has_record_headers |=
                         record_header_name(header.name).is_some() || is_cloud_event_attribute(header.name);
                 }
             }
@@ -321,7 +322,7 @@ impl<'a> Fields<'a> {
         if line_end(window, at)? != window.len() {
             return Err(HttpError::Malformed("malformed end of the head"));
         }
-        Ok(fields)
+        Ok(())
     }
 
     fn note(&mut self, known: Known, start: usize, value: &[u8], raw: &[u8]) -> Result<(), HttpError> {
