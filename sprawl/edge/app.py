@@ -57,6 +57,7 @@ class Application:
         self._router = Router(routes, redirect_slashes=False, default=self._unknown)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request (ASGI 3.0)."""
         path: str = scope["path"]
         if path.endswith("/") and len(path) > 1 and not path.startswith("/v1"):
             scope["path"] = path.rstrip("/") or "/"
