@@ -81,13 +81,13 @@ def make_room(slots: list[list[int]], slot: int, load: list[int], limit: list[in
         queue = list(origin)
         for member in queue:
             if load[member] < limit[member]:
-                end = member
-                while (step := origin[member]) is not None:
+                taker = member
+                while (step := origin[taker]) is not None:
                     giver, at = step
-                    slots[at][slots[at].index(giver)] = member
-                    member = giver
-                slots[slot].append(member)
-                return end
+                    slots[at][slots[at].index(giver)] = taker
+                    taker = giver
+                slots[slot].append(taker)
+                return member
             for at, held in enumerate(slots):
                 if member in held[first_rank:]:
                     for other in range(len(load)):
