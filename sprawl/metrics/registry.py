@@ -164,7 +164,7 @@ class Histogram:
             return 0.0
         if self.sum_ns is not None:
             return self.sum_ns / total
-        return sum(1.5 * 2 ** (i - 1) * n for i, n in enumerate(self.counts) if i) / total
+        return sum(0.75 * (1 << i) * n for i, n in enumerate(self.counts) if i) / total
 
     def max_ns(self) -> int:
         """The upper bound of the highest bucket that was ever hit."""
@@ -250,7 +250,7 @@ def _buckets(held: Histogram) -> Iterator[Sample]:
         yield Sample("_sum", (), held.sum_ns / 1e9)
 
 
-def _single(metric: Metric, value: float | int) -> Family:
+def _single(metric: Metric, value: float) -> Family:
     return Family(metric, (Sample("", (), value),))
 
 
