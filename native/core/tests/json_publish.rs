@@ -107,6 +107,8 @@ fn repeated_members_are_refused() {
     let item =
         parse_item(br#"{"payload":"a","headers":{"h":"1","h":"2"},"payload":"b"}"#, false).expect("lenient");
     assert_eq!(item.content.as_bytes(), b"b");
+    let item = parse_item(br#"{"payload":null,"payload":"b"}"#, false).expect("lenient");
+    assert_eq!(item.content.as_bytes(), b"b");
     assert_eq!(item.headers, [("h".into(), "2".into())]);
 }
 

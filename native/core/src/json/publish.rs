@@ -99,8 +99,8 @@ pub fn parse_item(bytes: &[u8], strict: bool) -> Result<Item<'_>, Problem> {
 /// (`/messages/3/ttl_s`).
 ///
 /// # Errors
-/// `BadJson`; `InvalidMember` for other members or a `messages` that is no array of objects' place; `MissingMember` without
-/// it; `TooLarge` above `BATCH_RECORDS_MAX`.
+/// `BadJson`; `InvalidMember` for other members or a `messages` that is no array; `MissingMember` without it; `TooLarge`
+/// above `BATCH_RECORDS_MAX`.
 pub fn for_each_message<'a, F>(body: &'a [u8], mut f: F) -> Result<usize, Problem>
 where
     F: FnMut(usize, Result<Item<'a>, Problem>) -> ControlFlow<()>,
@@ -183,7 +183,8 @@ struct Message<'a> {
     strict: bool,
     seen: u16,
     fault: Option<Problem>,
-    contents_count: u8,
+    /// Which of the three values were given, a bit each.
+    contents: u8,
     content: Option<Content<'a>>,
     key: Option<Cow<'a, str>>,
     headers: RecordHeaders<'a>,
@@ -197,7 +198,7 @@ fn item(text: &str, strict: bool) -> Result<Item<'_>, Problem> {
         strict,
         seen: 0,
         fault: None,
-        contents_count: 0,
+        contents: 0,
         content: None,
         key: None,
         headers: Vec::new(),
@@ -209,7 +210,7 @@ fn item(text: &str, strict: bool) -> Result<Item<'_>, Problem> {
     if let Some(problem) = message.fault {
         return Err(problem);
     }
-    let content = match (message.contents_count, message.content) {
+    let content = match (message.contents.count_ones(), message.content) {
         (1, Some(content)) => content,
         (0, _) => {
             return Err(Problem::new(
@@ -265,9 +266,13 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn set_content(&mut self, content: Result<Option<Content<'a>>, Problem>, is_again: bool) {
+    fn set_content(&mut self, content: Result<Option<Content<'a>>, Problem>) {
         if let Some(Some(content)) = self.take(content) {
-            self.contents_count += u8::from(!is_again);
+            self.contents |= match content {
+                Content::Text(_) => 1,
+                Content::Json(_) => 2,
+                Content::Binary(_) => 4,
+            };
             self.content = Some(content);
         }
     }
@@ -275,9 +280,7 @@ impl<'a> Message<'a> {
 
 impl<'a> Members<'a> for Message<'a> {
     fn member<A: MapAccess<'a>>(&mut self, name: &str, members: &mut A) -> Result<(), A::Error> {
-        let seen = self.seen;
         self.note(name);
-        let is_again = seen == self.seen;
         match name {
             "payload" => {
                 let content = text(name, members.next_value()?).and_then(|payload| match payload {
@@ -286,16 +289,16 @@ impl<'a> Members<'a> for Message<'a> {
                     }
                     None => Ok(None),
                 });
-                self.set_content(content, is_again);
+                self.set_content(content);
             }
             "json" => {
                 let content = json_within(name, members.next_value::<&'a RawValue>()?.get());
-                self.set_content(content.map(|json| Some(Content::Json(json))), is_again);
+                self.set_content(content.map(|json| Some(Content::Json(json))));
             }
             "base64" => {
                 let content =
                     text(name, members.next_value()?).and_then(|text| binary(name, text.as_deref()));
-                self.set_content(content, is_again);
+                self.set_content(content);
             }
             "key" => {
                 let key =
