@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import ClassVar, TypeAlias, final
 
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
 __version__: str
 
 # codec
@@ -20,7 +23,7 @@ _Record: TypeAlias = tuple[
 ]
 
 def encode_batch(
-    records: list[tuple[bytes | None, bytes | None, list[tuple[bytes, bytes]] | None, int]],
+    records: Iterable[tuple[bytes | None, bytes | None, Sequence[tuple[bytes, bytes]] | None, int]],
     codec: int = 0,
     producer: tuple[int, int, int] | None = None,
 ) -> bytes:
@@ -91,7 +94,7 @@ def message_id(topic_id: int, partition: int, number: int, is_delayed: bool = Fa
 def message_id_parse(text: str) -> tuple[int, int, int, bool]:
     """The arguments of ``message_id``. Raises SprawlError (``invalid_parameter``)."""
 
-def cursor_encode(entries: list[tuple[int, int, int, int]]) -> str:
+def cursor_encode(entries: Sequence[tuple[int, int, int, int]]) -> str:
     """The cursor over (topic_id, partition, epoch, next offset), at most 64, in any order.
 
     Raises SprawlError (``too_many_partitions``, ``invalid_cursor`` for a partition twice).
