@@ -126,17 +126,17 @@ LISTEN_BACKLOG_MAX: Final = 4_096
 READ_BUFFER_BYTES: Final = 256 * KIB
 # Unsent bytes of one connection at which its requests are no longer read and its streams get
 # nothing more.
-WRITE_BUFFER_BYTES_MAX: Final = 1 * MIB
+WRITE_BUFFER_BYTES_MAX: Final = 256 * KIB
 # Unsent bytes at which reading and streaming go on.
-WRITE_BUFFER_BYTES_RESUME: Final = 256 * KIB
-# Requests of one connection that wait for a cold answer; at the bound the socket is not read.
-PIPELINED_REQUESTS_MAX: Final = 128
+WRITE_BUFFER_BYTES_RESUME: Final = 64 * KIB
+# Bytes of further requests held while an answer is open; at the bound the socket is not read.
+PENDING_INPUT_BYTES_MAX: Final = 64 * KIB
+# Bytes a stream takes from the log at once.
+STREAM_PULL_BYTES: Final = 64 * KIB
 # Seconds from the first byte of a request head to its last; then 408 and closed.
 HEAD_TIMEOUT_S: Final = 10
 # Seconds a body may stand still before 408 and closed.
-BODY_IDLE_TIMEOUT_S: Final = 30
-# Seconds an idle connection between two requests is kept.
-KEEP_ALIVE_TIMEOUT_S: Final = 75
+BODY_IDLE_TIMEOUT_S: Final = 15
 # Seconds a publish waits for its durability before 504 with outcome unknown.
 PUBLISH_TIMEOUT_S: Final = 15
 # Seconds a read may ask to wait for its first message.
@@ -154,7 +154,7 @@ WAITING_READS_MAX: Final = CONNECTIONS_MAX
 # --- Topics, subscriptions, duplicates. ---
 
 # Topics of the node; creating one more is 429.
-TOPICS_MAX: Final = 1_000_000
+TOPICS_MAX: Final = 4_000_000
 # Topics in one page of a list that does not ask for more.
 TOPICS_PAGE_DEFAULT: Final = 1_000
 # Topics in one page of `/v1/topics`.

@@ -5,6 +5,7 @@ thing, the bound and the value; the value of a secret never appears in one. Sour
 and ``strconv`` for the spellings of booleans and integers.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ def _number(_: Setting, text: str) -> float:
         value = float(text)
     except ValueError:
         raise ValueError("is not a number") from None
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise ValueError("is not a finite number")
     return value
 

@@ -11,7 +11,7 @@ mod publish;
 pub mod reader;
 pub mod time;
 
-pub use connection::{Connection, Request, Step, Waiting};
+pub use connection::{Connection, Inside, Request, Step, Waiting};
 
 use crate::http::response::{self, Refusal};
 use crate::http::{Head, Known, Method};

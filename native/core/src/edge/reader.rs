@@ -100,6 +100,12 @@ impl Reader {
         &self.places
     }
 
+    /// Whether later topics may join.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        self.pattern.is_some()
+    }
+
     /// Its place as an opaque text.
     #[must_use]
     pub fn cursor(&self) -> String {

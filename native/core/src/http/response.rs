@@ -68,8 +68,8 @@ pub const fn reason(status: u16) -> &'static str {
     }
 }
 
-/// Begins an answer: status line, `Date`, `Content-Type` and, unless implied, `Connection`. Headers may follow, then
-/// [`begin_body`] or [`begin_chunks`].
+/// Begins an answer: status line, `Date`, `Content-Type` (unless empty) and, unless implied, `Connection`. Headers may
+/// follow, then [`begin_body`], [`begin_chunks`] or, for an answer without a body (101, 204, 304), [`end_head`].
 ///
 /// `date` is the IMF-fixdate of now, as in `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn begin(out: &mut Vec<u8>, status: u16, date: &[u8; 29], content_type: &str, connection: Connection) {
@@ -85,8 +85,10 @@ pub fn begin(out: &mut Vec<u8>, status: u16, date: &[u8; 29], content_type: &str
         }
     }
     out.extend_from_slice(date);
-    out.extend_from_slice(b"\r\nContent-Type: ");
-    out.extend_from_slice(content_type.as_bytes());
+    if !content_type.is_empty() {
+        out.extend_from_slice(b"\r\nContent-Type: ");
+        out.extend_from_slice(content_type.as_bytes());
+    }
     out.extend_from_slice(match connection {
         Connection::Implied => b"\r\n".as_slice(),
         Connection::KeepAlive => b"\r\nConnection: keep-alive\r\n",
@@ -102,6 +104,11 @@ pub fn header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend(
         value.iter().map(|&byte| if (byte < b' ' && byte != b'\t') || byte == 0x7f { b'?' } else { byte }),
     );
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Ends the head of an answer that has no body and needs no length.
+pub fn end_head(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
