@@ -13,6 +13,7 @@ from sprawl.node.directory import open_directory
 from sprawl.node.node import Node
 from sprawl.node.ports import take_ports
 from sprawl.node.rooms import Rooms
+from sprawl.node.tasks import Tasks
 from sprawl.node.view import LiveView
 from sprawl.settings import Loaded, Settings, load, parse_flags
 from tests.unit.node import twin_rooms
@@ -48,14 +49,13 @@ class House:
             reload=self.reload,
         )
 
-    def build(self, settings: Settings, view: LiveView) -> Rooms:
+    def build(self, _settings: Settings, view: LiveView, _tasks: Tasks) -> Rooms:
         self.events.append("build")
-        edge = twin_rooms.TwinServer("edge", view, self.events)
+        edge = twin_rooms.TwinServer(view, self.events)
         edge.drain_s = self.drain_s
         if self.start_error is not None:
             raise self.start_error
-        health = twin_rooms.TwinServer("health", view, self.events)
-        return Rooms(twin_rooms.TwinEngine(), edge, health)
+        return Rooms(twin_rooms.TwinEngine(), edge)
 
     def reload(self) -> Loaded:
         if isinstance(self.reloaded, SettingsError):
@@ -74,17 +74,10 @@ async def test_rooms_start_in_the_order_of_their_needs_and_stop_in_reverse(tmp_p
     assert node.view.state == "starting"
     await node.start()
     assert node.view.state == "ready"
-    assert node.tasks.names == ("node/sample-load",)
+    assert node.tasks.names == ("node.sample-load",)
     assert node.view.system().resident_bytes > 0
     await node.stop(drain=True)
-    assert house.events == [
-        "build",
-        "edge start",
-        "health start",
-        "edge drain",
-        "health close",
-        "edge close",
-    ]
+    assert house.events == ["build", "edge start", "edge stop 10"]
     assert node.view.state == "draining"
     assert node.tasks.names == ()
     assert house.is_given_back()
@@ -104,7 +97,7 @@ async def test_asked_to_stop_it_drains_and_ends_with_0(tmp_path: Path) -> None:
     house = House(tmp_path)
     asyncio.get_running_loop().call_soon(house.node.ask_stop)
     assert await asyncio.wait_for(house.node.run(), 10) == 0
-    assert "edge drain" in house.events
+    assert house.events[-1] == "edge stop 10"
 
 
 async def test_asked_twice_it_does_not_wait_for_the_drain(tmp_path: Path) -> None:
@@ -113,7 +106,7 @@ async def test_asked_twice_it_does_not_wait_for_the_drain(tmp_path: Path) -> Non
     house.node.ask_stop()
     house.node.ask_stop()
     assert await asyncio.wait_for(house.node.run(), 10) == 0
-    assert house.events[-1] == "edge close"
+    assert house.events[-1] == "edge stop 10"
 
 
 async def test_a_drain_ends_at_its_bound(tmp_path: Path) -> None:
@@ -131,9 +124,10 @@ async def test_a_background_task_that_dies_stops_the_node_with_1(
     async def broken() -> None:
         raise ValueError("boom")
 
-    house.node.tasks.start("broken", broken())
+    house.node.tasks.start("room.broken", broken())
     assert await asyncio.wait_for(house.node.run(), 10) == 1
-    assert "node/broken ended: ValueError: boom" in caplog.text
+    assert house.events[-1] == "edge stop 0"
+    assert "room.broken ended: ValueError: boom" in caplog.text
 
 
 async def test_reload_applies_what_may_change_and_names_what_may_not(

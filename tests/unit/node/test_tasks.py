@@ -15,9 +15,9 @@ async def test_a_task_that_fails_is_reported_with_its_name_and_cause() -> None:
     async def broken() -> None:
         raise ValueError("boom")
 
-    tasks.start("broken", broken(), parent="room")
+    tasks.start("room.broken", broken())
     failure = await asyncio.wait_for(heard, 5)
-    assert failure.detail == "room/broken ended: ValueError: boom"
+    assert failure.detail == "room.broken ended: ValueError: boom"
     assert isinstance(failure.__cause__, ValueError)
     assert tasks.names == ()
 
@@ -36,13 +36,24 @@ async def test_stop_cancels_all_and_waits_the_youngest_first() -> None:
     for name in ("a", "b"):
         tasks.start(name, life(name))
     await asyncio.sleep(0)
-    assert tasks.names == ("node/a", "node/b")
+    assert tasks.names == ("a", "b")
     await tasks.stop()
     assert ended == ["b", "a"]
     assert tasks.names == ()
 
 
-async def test_a_task_that_ends_by_itself_frees_its_name() -> None:
+async def test_no_task_starts_while_the_node_stops() -> None:
+    tasks = Tasks(lambda failure: pytest.fail(failure.detail))
+    await tasks.stop()
+
+    async def late() -> None:
+        return
+
+    with pytest.raises(TaskFailed, match="room.late started while the node stops"):
+        tasks.start("room.late", late())
+
+
+async def test_a_task_that_ends_by_itself_is_forgotten() -> None:
     tasks = Tasks(lambda failure: pytest.fail(failure.detail))
 
     async def short() -> None:
