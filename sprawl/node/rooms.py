@@ -49,9 +49,8 @@ Build = Callable[[Settings, LiveView], Rooms]
 def build_rooms(settings: Settings, view: LiveView) -> Rooms:
     """The real rooms; the compiled modules are loaded here and nowhere before."""
     from sprawl.broker.engine import open_engine
-    from sprawl.edge.health import HealthServer
     from sprawl.edge.server import EdgeServer
 
     engine = open_engine(settings, view.node_id)
     edge = EdgeServer(engine, settings, view)
-    return Rooms(engine, edge, HealthServer(engine, settings, view))
+    return Rooms(engine, edge, edge.health)
