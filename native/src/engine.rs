@@ -109,8 +109,15 @@ impl Engine {
     ) -> PyResult<Self> {
         let slots = SlotTable::single(node_id, 1)
             .map_err(|error| to_py(Problem::new(Code::InvalidParameter, error.to_string())))?;
-        let setup =
-            Setup { memory_bytes_max, chunk_bytes, dedup_keys_max, topics_max, seed, auto_create, delete_grace_s };
+        let setup = Setup {
+            memory_bytes_max,
+            chunk_bytes,
+            dedup_keys_max,
+            topics_max,
+            seed,
+            auto_create,
+            delete_grace_s,
+        };
         let edge = Edge::new(Log::new(setup, Arc::new(slots)));
         Ok(Self { inner: Mutex::new(Inner { edge, out: Vec::new(), shared: HashMap::new() }) })
     }
@@ -165,7 +172,13 @@ impl Engine {
         self.lock().edge.is_draining = value;
     }
 
-    fn publish_json<'py>(&self, py: Python<'py>, topic: &str, line: &[u8], now_ns: i64) -> Bound<'py, PyBytes> {
+    fn publish_json<'py>(
+        &self,
+        py: Python<'py>,
+        topic: &str,
+        line: &[u8],
+        now_ns: i64,
+    ) -> Bound<'py, PyBytes> {
         let mut inner = self.lock();
         let mut out = std::mem::take(&mut inner.out);
         inner.edge.publish_line(topic, line, &sprawl_core::log::Options::default(), now_ns, &mut out);
@@ -187,7 +200,7 @@ impl Engine {
             dedup_window_s: member(config, "dedup_window_s", old.dedup_window_s)?,
             message_bytes_max: member(config, "max_message_bytes", old.message_bytes_max)?,
         };
-        match log.put_topic(name.as_bytes(), new, now_ns).map_err(to_py)? {
+        match log.put_topic(name.as_bytes(), &new, now_ns).map_err(to_py)? {
             Put::Created => Ok("created"),
             Put::Updated => Ok("updated"),
             Put::Same => Ok("same"),
@@ -304,7 +317,12 @@ impl Engine {
         stored(py, log, index, handle, offset, now_ns)
     }
 
-    fn message_by_key<'py>(&self, py: Python<'py>, key: &str, now_ns: i64) -> PyResult<Option<Bound<'py, PyDict>>> {
+    fn message_by_key<'py>(
+        &self,
+        py: Python<'py>,
+        key: &str,
+        now_ns: i64,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let mut inner = self.lock();
         let log = &mut inner.edge.log;
         let hash = sprawl_core::log::dedup::key_hash(key.as_bytes());

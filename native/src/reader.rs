@@ -65,7 +65,8 @@ impl Reader {
         let State { waiting, pulled } = &mut *state;
         let key = waiting.reader.share_key().map(|key| key ^ u128::from(waiting.is_chunked));
         if let Some(shared) = key.and_then(|key| inner.shared.get(&key)) {
-            let fits = shared.pulled.messages <= messages_max && shared.bytes.as_bytes(py).len() <= bytes_max + 65_536;
+            let fits = shared.pulled.messages <= messages_max
+                && shared.bytes.as_bytes(py).len() <= bytes_max + 65_536;
             if fits {
                 waiting.reader.follow(&shared.after);
                 *pulled = shared.pulled;

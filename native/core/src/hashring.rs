@@ -110,7 +110,7 @@ impl HashRing {
         }
         let replicas = replicas.min(self.weights.len());
         let mut work = Work {
-            slots: vec![Vec::with_capacity(replicas); SLOTS_COUNT],
+            slots: (0..SLOTS_COUNT).map(|_| Vec::with_capacity(replicas)).collect(),
             load: vec![0; self.weights.len()],
         };
         let leaders = bounds(&self.weights, 1, epsilon_permille);

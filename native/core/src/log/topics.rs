@@ -210,12 +210,18 @@ impl Topics {
 pub fn check_config(config: &Config) -> Result<(), Problem> {
     let bad = |detail: String, at: &str| Err(Problem::new(Code::InvalidMember, detail).at(at));
     if config.partitions == 0 || config.partitions > PARTITIONS_MAX {
-        return bad(format!("partitions is {}, outside 1 to partitions_max {PARTITIONS_MAX}", config.partitions), "/partitions");
+        return bad(
+            format!("partitions is {}, outside 1 to partitions_max {PARTITIONS_MAX}", config.partitions),
+            "/partitions",
+        );
     }
     let bytes_max = crate::limits::PAYLOAD_BYTES_MAX as u64;
     if config.message_bytes_max == 0 || config.message_bytes_max > bytes_max {
         let value = config.message_bytes_max;
-        return bad(format!("max_message_bytes is {value}, outside 1 to payload_bytes_max {bytes_max}"), "/max_message_bytes");
+        return bad(
+            format!("max_message_bytes is {value}, outside 1 to payload_bytes_max {bytes_max}"),
+            "/max_message_bytes",
+        );
     }
     let seconds = crate::limits::TTL_S_MAX;
     for (value, at) in [
