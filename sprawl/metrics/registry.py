@@ -245,8 +245,9 @@ def _buckets(held: Histogram) -> Iterator[Sample]:
             # 1 µs to 17 s: what a latency can be. Durations are whole, so the bound is inclusive.
             yield Sample("_bucket", (("le", repr((2**index - 1) / 1e9)),), seen)
     yield Sample("_bucket", (("le", "+Inf"),), held.count)
-    yield Sample("_count", (), held.count)
     if held.sum_ns is not None:
+        # OpenMetrics wants both or neither.
+        yield Sample("_count", (), held.count)
         yield Sample("_sum", (), held.sum_ns / 1e9)
 
 
