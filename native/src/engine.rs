@@ -225,7 +225,7 @@ impl Engine {
             message_bytes_max: member(config, "max_message_bytes", old.message_bytes_max)?,
         };
         let now_ns = log.now_ns();
-        match log.put_topic(name.as_bytes(), new, now_ns).map_err(to_py)? {
+        match log.put_topic(name.as_bytes(), &new, now_ns).map_err(to_py)? {
             Put::Created => Ok("created"),
             Put::Updated => Ok("updated"),
             Put::Same => Ok("same"),

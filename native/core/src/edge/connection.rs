@@ -243,7 +243,7 @@ impl Edge {
             let served = match &mut connection.state {
                 State::Request => self.serve(connection, &input[at..], now_ns, out),
                 State::Chunked { .. } => self.collect(connection, &input[at..], now_ns, out),
-                State::Lines(_) => self.lines(connection, &input[at..], now_ns, out),
+                State::Lines(_) => Ok(self.lines(connection, &input[at..], now_ns, out)),
                 State::Pending | State::Closed => break,
             };
             match served {
@@ -300,7 +300,7 @@ impl Edge {
             Framing::Length(length) => length,
             Framing::Chunked if is_lines => return self.begin_lines(connection, &head, now_ns, out),
             Framing::Chunked => {
-                self.ask_for_body(connection, &head, out);
+                Self::ask_for_body(connection, &head, out);
                 let head = input[..body_at].to_vec();
                 connection.has_continued = false;
                 connection.state = State::Chunked { head, decoder: Decoder::new(), body: Vec::new(), bound };
@@ -317,17 +317,17 @@ impl Edge {
                 let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
                 return Err(Problem::new(Code::Busy, detail));
             }
-            self.ask_for_body(connection, &head, out);
+            Self::ask_for_body(connection, &head, out);
             connection.needed = body_at + total;
             return Ok(Served::Starved);
         }
         connection.has_continued = false;
         let length = admit_body(length, bound)?;
         let body = &input[body_at..body_at + length];
-        self.dispatch(connection, &head, hot, body, body_at + length, now_ns, out)
+        Ok(self.dispatch(connection, &head, hot, body, body_at + length, now_ns, out))
     }
 
-    fn ask_for_body(&mut self, connection: &mut Connection, head: &Head<'_>, out: &mut Vec<u8>) {
+    fn ask_for_body(connection: &mut Connection, head: &Head<'_>, out: &mut Vec<u8>) {
         if head.expect_continue && !connection.has_continued {
             connection.has_continued = true;
             out.extend_from_slice(response::CONTINUE);
@@ -344,7 +344,7 @@ impl Edge {
         consumed: usize,
         now_ns: i64,
         out: &mut Vec<u8>,
-    ) -> Result<Served, Problem> {
+    ) -> Served {
         connection.requests += 1;
         let is_alias = matches!(hot, Some(Hot::Alias));
         let exchange =
@@ -366,9 +366,9 @@ impl Edge {
             }
         };
         match step {
-            Step::More if head.keep_alive => Ok(Served::Next(consumed)),
-            Step::More => Ok(Served::Step(consumed, Step::Close)),
-            step => Ok(Served::Step(consumed, step)),
+            Step::More if head.keep_alive => Served::Next(consumed),
+            Step::More => Served::Step(consumed, Step::Close),
+            step => Served::Step(consumed, step),
         }
     }
 
@@ -394,7 +394,7 @@ impl Edge {
         let State::Chunked { head, body, .. } = done else { return Ok(Served::Starved) };
         let head = head::parse(&head).map_err(HttpError::problem)?.expect("it was parsed before");
         let hot = route(&head).filter(|_| connection.is_hot);
-        self.dispatch(connection, &head, hot, &body, progress.consumed, now_ns, out)
+        Ok(self.dispatch(connection, &head, hot, &body, progress.consumed, now_ns, out))
     }
 
     /// Begins a stream of lines whose body is not here yet.
@@ -405,7 +405,7 @@ impl Edge {
         now_ns: i64,
         out: &mut Vec<u8>,
     ) -> Result<Served, Problem> {
-        self.ask_for_body(connection, head, out);
+        Self::ask_for_body(connection, head, out);
         connection.has_continued = false;
         connection.requests += 1;
         self.stats.publish_requests += 1;
@@ -435,14 +435,8 @@ impl Edge {
         Ok(Served::Next(head.consumed))
     }
 
-    fn lines(
-        &mut self,
-        connection: &mut Connection,
-        input: &[u8],
-        now_ns: i64,
-        out: &mut Vec<u8>,
-    ) -> Result<Served, Problem> {
-        let State::Lines(lines) = &mut connection.state else { return Ok(Served::Starved) };
+    fn lines(&mut self, connection: &mut Connection, input: &[u8], now_ns: i64, out: &mut Vec<u8>) -> Served {
+        let State::Lines(lines) = &mut connection.state else { return Served::Starved };
         let mut decoded = Vec::new();
         let (consumed, done, data): (usize, bool, &[u8]) = match &mut lines.rest {
             LinesRest::Length(left) => {
@@ -454,7 +448,7 @@ impl Edge {
                 let progress = decoder.decode(input, &mut decoded, usize::MAX);
                 match progress {
                     Ok(progress) => (progress.consumed, progress.done, &decoded),
-                    Err(error) => return Ok(self.break_lines(&error.problem(), out)),
+                    Err(error) => return self.break_lines(&error.problem(), out),
                 }
             }
         };
@@ -482,15 +476,19 @@ impl Edge {
         if lines.partial.len() > BODY_BYTES_MAX {
             let bytes = lines.partial.len();
             let detail = format!("line of {bytes} bytes or more exceeds body_bytes_max {BODY_BYTES_MAX}");
-            return Ok(self.break_lines(&Problem::new(Code::TooLarge, detail), out));
+            return self.break_lines(&Problem::new(Code::TooLarge, detail), out);
         }
         if !done {
-            return Ok(Served::Next(consumed));
+            return Served::Next(consumed);
         }
         response::end_chunks(out);
         let keep_alive = lines.keep_alive;
         connection.state = State::Request;
-        Ok(if keep_alive { Served::Next(consumed) } else { Served::Step(consumed, Step::Close) })
+        if keep_alive {
+            Served::Next(consumed)
+        } else {
+            Served::Step(consumed, Step::Close)
+        }
     }
 
     fn line(&mut self, lines: &Lines, line: &[u8], now_ns: i64, results: &mut Vec<u8>) {

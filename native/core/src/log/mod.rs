@@ -220,16 +220,16 @@ impl Log {
     ///
     /// # Errors
     /// `invalid_topic`, `invalid_member`; `topic_conflict` when the change cannot be applied (fewer partitions).
-    pub fn put_topic(&mut self, name: &[u8], config: Config, now_ns: i64) -> Result<Put, Problem> {
+    pub fn put_topic(&mut self, name: &[u8], config: &Config, now_ns: i64) -> Result<Put, Problem> {
         ids::valid_topic(name)?;
-        topics::check_config(&config)?;
-        let boxed = (config != Config::default()).then(|| Box::new(config.clone()));
+        topics::check_config(config)?;
+        let boxed = (*config != Config::default()).then(|| Box::new(config.clone()));
         let Some(index) = self.topic(name) else {
             self.create(name, boxed, now_ns)?;
             return Ok(Put::Created);
         };
         let old = self.topics.get(index).config();
-        if old == config {
+        if old == *config {
             return Ok(Put::Same);
         }
         if config.partitions < old.partitions {
