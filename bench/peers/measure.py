@@ -144,11 +144,10 @@ def arrived(system: System, arguments: Sequence[str]) -> Sample:
 def producer(system: System, seconds: float) -> Sample:
     """Value: messages per second of a Python producer; the program is ``producer.py``."""
     program = [str(Path(__file__).with_name("producer.py")), "--seconds", str(seconds)]
-    python = (
-        VENV / "bin" / "python"
-        if system.name == "nats"
-        else Path(binary_of(system)).with_name("python")
-    )
+    folder = VENV / "bin" if system.name == "nats" else Path(binary_of(system)).parent
+    python = folder / "python"
+    if not python.exists():
+        raise Missing(f"{system.name}: no {python}; {system.install}")
     if system.launch is None:
         report = run_load([str(python), *program, "--system", system.name])
     else:
@@ -193,7 +192,9 @@ def held(command: Sequence[str]) -> Iterator[int]:
             text=True,
         )
     with process:
-        assert process.stdout and process.stdin and process.stderr
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stderr is not None
         line = process.stdout.readline()
         if not line:
             raise Invalid(process.stderr.read().strip()[-600:])

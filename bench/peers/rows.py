@@ -139,7 +139,7 @@ def delivery_rows() -> list[Row]:
 
 def memory_rows() -> list[Row]:
     """Bytes that stay: idle, per topic, per message, per reader; and the time to ready."""
-    alone = {name: () for name in (NODE, "nats", "redis", "nchan", "mosquitto")}
+    alone = dict.fromkeys((NODE, "nats", "redis", "nchan", "mosquitto"), ())
     fill = "--messages 1000000"
     pipelined = "--connections 4 --pipeline 50"
     xadd = f"redis-xadd --connections 4 {fill}"

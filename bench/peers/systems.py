@@ -52,7 +52,7 @@ def sprawl_binary() -> str | None:
     return str(path) if path.exists() else None
 
 
-def sprawl(binary: str, workdir: Path, port: int) -> Launch:
+def sprawl(binary: str, _workdir: Path, port: int) -> Launch:
     """The node, memory only, ring of 2 GiB."""
     health, cluster = free_port(), free_port()
     return Launch(
@@ -108,7 +108,7 @@ def nginx_binary() -> str | None:
 
 
 def nchan(binary: str, workdir: Path, port: int, kept: str) -> Launch:
-    """nginx with nchan, one worker; ``kept`` says what a channel stores."""
+    """Run nginx with nchan, one worker; ``kept`` says what a channel stores."""
     temporary = "".join(
         f"  {name}_temp_path {workdir}/{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -167,8 +167,8 @@ def mosquitto(binary: str, workdir: Path, port: int) -> Launch:
     return Launch([binary, "-c", str(config)], lambda: accepts(port))
 
 
-def uvicorn(binary: str, workdir: Path, port: int) -> Launch:
-    """uvicorn on uvloop and httptools, one worker."""
+def uvicorn(binary: str, _workdir: Path, port: int) -> Launch:
+    """Run uvicorn on uvloop and httptools, one worker."""
     command = [
         binary,
         "--app-dir",
@@ -181,7 +181,7 @@ def uvicorn(binary: str, workdir: Path, port: int) -> Launch:
     return Launch([*command, "--lifespan", "off", "--log-level", "warning"], lambda: accepts(port))
 
 
-def ceiling(binary: str, workdir: Path, port: int) -> Launch:
+def ceiling(binary: str, _workdir: Path, port: int) -> Launch:
     """The bare uvloop protocol of ``bench/ceiling``."""
     program = ROOT / "bench" / "ceiling" / "bare_uvloop.py"
     return Launch([binary, str(program), str(port)], lambda: accepts(port))

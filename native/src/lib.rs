@@ -6,6 +6,7 @@ mod connection;
 mod engine;
 mod errors;
 mod reader;
+mod routing;
 
 #[pymodule(gil_used = false)]
 mod _native {
@@ -21,6 +22,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::codec::register(module)?;
+        super::routing::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

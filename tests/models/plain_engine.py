@@ -125,9 +125,9 @@ class PlainEngine:
             topic_id = f"{'a' * 12}{'abcdefghijklmnopqrstuvwxyz234567'[len(self.topics) % 32]}"
             self.topics[name] = PlainTopic(name, topic_id, {**DEFAULTS, **config}, self.now_ns)
             return "created"
-        if int(str(config.get("partitions", 1))) < int(str(held.config["partitions"])):
-            if "partitions" in config:
-                raise Conflict(f"topic {name!r} has more partitions", location="/partitions")
+        asked = config.get("partitions")
+        if asked is not None and int(str(asked)) < int(str(held.config["partitions"])):
+            raise Conflict(f"topic {name!r} has more partitions", location="/partitions")
         changed = {**held.config, **config}
         if changed == held.config:
             return "same"

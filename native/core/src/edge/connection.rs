@@ -117,7 +117,15 @@ impl Connection {
     /// A fresh connection; `id` keeps its keyless records together.
     #[must_use]
     pub fn new(id: u64, is_hot: bool) -> Self {
-        Self { id, requests: 0, buffer: Vec::new(), needed: 0, has_continued: false, is_hot, state: State::Request }
+        Self {
+            id,
+            requests: 0,
+            buffer: Vec::new(),
+            needed: 0,
+            has_continued: false,
+            is_hot,
+            state: State::Request,
+        }
     }
 
     /// Bytes held for it.
@@ -162,8 +170,15 @@ enum Served {
 
 impl Edge {
     /// Takes bytes of a connection; appends answers to `out` and says what the driver does next.
-    pub fn receive(&mut self, connection: &mut Connection, data: &[u8], now_ns: i64, out: &mut Vec<u8>) -> Step {
+    pub fn receive(
+        &mut self,
+        connection: &mut Connection,
+        data: &[u8],
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Step {
         self.stats.bytes_in += data.len() as u64;
+        let now_ns = self.log.advance(now_ns);
         let before = connection.held();
         let step = self.advance(connection, data, now_ns, out);
         self.buffered = self.buffered + connection.held() - before;
@@ -236,7 +251,8 @@ impl Edge {
                 Ok(Served::Starved) => break,
                 Ok(Served::Step(consumed, next)) => {
                     at += consumed;
-                    connection.state = if matches!(next, Step::Close) { State::Closed } else { State::Pending };
+                    connection.state =
+                        if matches!(next, Step::Close) { State::Closed } else { State::Pending };
                     step = next;
                     break;
                 }
@@ -276,7 +292,8 @@ impl Edge {
         let Some(head) = head::parse(input).map_err(HttpError::problem)? else { return Ok(Served::Starved) };
         let hot = route(&head).filter(|_| connection.is_hot);
         let bound = if hot.is_some() { BODY_BYTES_MAX } else { COLD_BODY_BYTES_MAX };
-        let is_lines = matches!(hot, Some(Hot::Publish(_))) && is_media_type(head.get(Known::ContentType), NDJSON);
+        let is_lines =
+            matches!(hot, Some(Hot::Publish(_))) && is_media_type(head.get(Known::ContentType), NDJSON);
         let body_at = head.consumed;
         let length = match head.framing {
             Framing::None => 0,
@@ -330,7 +347,8 @@ impl Edge {
     ) -> Result<Served, Problem> {
         connection.requests += 1;
         let is_alias = matches!(hot, Some(Hot::Alias));
-        let exchange = Exchange { head, now_ns, sticky: connection.id, number: connection.requests, is_alias };
+        let exchange =
+            Exchange { head, now_ns, sticky: connection.id, number: connection.requests, is_alias };
         let step = match hot {
             Some(Hot::Fetch(_)) if head.upgrade_websocket => Step::Upgrade(Box::new(cold(head, body))),
             Some(Hot::Fetch(topic)) => self.get_messages(&exchange, &topic, out),
@@ -497,9 +515,10 @@ impl Edge {
 }
 
 fn admit_body(length: u64, bound: usize) -> Result<usize, Problem> {
-    usize::try_from(length).ok().filter(|n| *n <= bound).ok_or_else(|| {
-        HttpError::BodyTooLarge { bytes: length, bytes_max: bound as u64 }.problem()
-    })
+    usize::try_from(length)
+        .ok()
+        .filter(|n| *n <= bound)
+        .ok_or_else(|| HttpError::BodyTooLarge { bytes: length, bytes_max: bound as u64 }.problem())
 }
 
 fn cold(head: &Head<'_>, body: &[u8]) -> Request {
