@@ -1,4 +1,4 @@
-"""What the use cases need of the compiled engine, as Protocols, and how it is opened.
+"""What the use cases need of the compiled engine, as Protocols.
 
 In: nothing. Out: ``Engine`` and ``Reader``, with the shapes of what they take and give. Invariants:
 every method is synchronous and returns within a millisecond; times are integer nanoseconds since
@@ -7,27 +7,7 @@ is ``sprawl._native.Engine``, bound directly: its methods are called without a w
 slow twin.
 """
 
-import secrets
 from typing import NotRequired, Protocol, TypedDict
-
-from sprawl.limits import CHUNK_BYTES, DEDUP_KEYS_MAX, TOPICS_MAX
-from sprawl.settings import Settings
-
-
-def open_engine(settings: Settings, node_id: str) -> "Engine":
-    """The compiled engine with an empty memory tier of the size that the settings say."""
-    from sprawl import _native
-
-    engine: Engine = _native.Engine(
-        memory_bytes_max=settings.memory_max_size,
-        chunk_bytes=CHUNK_BYTES,
-        dedup_keys_max=DEDUP_KEYS_MAX,
-        topics_max=TOPICS_MAX,
-        seed=secrets.randbits(64),
-        node_id=node_id,
-        auto_create=settings.auto_create_topics,
-    )
-    return engine
 
 
 class PartitionInfo(TypedDict):
