@@ -1,6 +1,7 @@
 //! What one request costs before anything is appended: heads, chunks, JSON bodies, answers.
 
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
@@ -23,6 +24,14 @@ fn heads(criterion: &mut Criterion) {
     for (name, bytes) in [("wrk", WRK), ("rich", RICH)] {
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(name, |bencher| bencher.iter(|| head::parse(black_box(bytes))));
+        // The tokens alone: what our checks add is the difference.
+        group.bench_function(format!("{name}_httparse"), |bencher| {
+            bencher.iter(|| {
+                let mut fields = [const { MaybeUninit::uninit() }; 100];
+                let mut request = httparse::Request::new(&mut []);
+                request.parse_with_uninit_headers(black_box(bytes), &mut fields)
+            });
+        });
     }
     group.bench_function("query", |bencher| {
         bencher.iter(|| query::pairs(black_box("from=offset%3A12&partition=3&limit=100&wait=30")).count());
@@ -38,7 +47,7 @@ fn bodies(criterion: &mut Criterion) {
     let alias = format!("{{\"topic\":\"bench\",\"payload\":\"{payload}\"}}");
     let chunks = format!("1000\r\n{}\r\n", "x".repeat(0x1000)).repeat(16) + "0\r\n\r\n";
     group.bench_function("alias", |bencher| {
-        bencher.iter(|| publish::parse_alias(black_box(alias.as_bytes())))
+        bencher.iter(|| publish::parse_alias(black_box(alias.as_bytes())));
     });
     group.bench_function("ndjson_line", |bencher| {
         bencher.iter(|| publish::parse_item(black_box(message.as_bytes()), true));

@@ -46,20 +46,26 @@ impl Entry {
     }
 }
 
-/// The cursor over `entries` in any order: at most `READ_PARTITIONS_MAX`, no partition twice (a read is refused before
-/// it covers more).
+/// The cursor over `entries` in any order: at most `READ_PARTITIONS_MAX`, no partition twice. A read is refused before
+/// it covers more, so anything else is a defect of the caller: see [`try_encode`] for entries from outside.
 pub fn encode(entries: &[Entry]) -> String {
-    assert!(
-        entries.len() <= READ_PARTITIONS_MAX,
-        "{} partitions exceed {READ_PARTITIONS_MAX}",
-        entries.len()
-    );
+    try_encode(entries).unwrap_or_else(|problem| panic!("{}", problem.detail))
+}
+
+/// [`encode`] of entries that nobody has checked: `TooManyPartitions`, or `InvalidCursor` for a partition twice.
+pub fn try_encode(entries: &[Entry]) -> Result<String, Problem> {
+    if entries.len() > READ_PARTITIONS_MAX {
+        let detail = format!("{} partitions exceed read_partitions_max {READ_PARTITIONS_MAX}", entries.len());
+        return Err(Problem::new(Code::TooManyPartitions, detail));
+    }
     let mut sorted: [Entry; READ_PARTITIONS_MAX] =
         [Entry { topic_id: 0, partition: 0, epoch: 0, next: 0 }; READ_PARTITIONS_MAX];
     let sorted = &mut sorted[..entries.len()];
     sorted.copy_from_slice(entries);
     sorted.sort_unstable();
-    assert!(sorted.windows(2).all(|pair| pair[0].place() != pair[1].place()), "a partition stands twice");
+    if sorted.windows(2).any(|pair| pair[0].place() == pair[1].place()) {
+        return Err(invalid("cursor has a partition twice"));
+    }
     let mut bytes = [0; BYTES_LEN_MAX];
     bytes[0] = VERSION;
     let mut length = 1;
@@ -73,7 +79,7 @@ pub fn encode(entries: &[Entry]) -> String {
     }
     let check = check_of(&bytes[..length]);
     bytes[length..length + CHECK_LEN].copy_from_slice(&check);
-    to_base64(&bytes[..length + CHECK_LEN])
+    Ok(to_base64(&bytes[..length + CHECK_LEN]))
 }
 
 /// The entries of a cursor, ascending by topic id and partition; `InvalidCursor` for text that [`encode`] never wrote.
@@ -236,6 +242,14 @@ mod tests {
         bytes.extend([0; 2 * ENTRY_LEN]);
         bytes.extend(check_of(&bytes));
         assert!(decode(&to_base64(&bytes)).unwrap_err().detail.contains("out of order"));
+    }
+
+    #[test]
+    fn more_partitions_or_one_twice_are_refused() {
+        let entry = Entry { topic_id: 1, partition: 2, epoch: 3, next: 4 };
+        let later = Entry { epoch: 4, ..entry };
+        assert_eq!(try_encode(&[entry, later]).unwrap_err().code, Code::InvalidCursor);
+        assert_eq!(try_encode(&[entry; READ_PARTITIONS_MAX + 1]).unwrap_err().code, Code::TooManyPartitions);
     }
 
     #[test]

@@ -78,7 +78,27 @@ fn checksum(bytes: &[u8]) -> u64 {
     xxh3_64_with_seed(&bytes[CHECKED_FROM..], u64::from_le_bytes(seed))
 }
 
+#[inline]
+fn check_kind_and_slot(kind: u8, slot: u16) -> Result<(), EnvelopeError> {
+    if kind == 0 {
+        return Err(EnvelopeError::new(5, "kind 0 is none"));
+    }
+    if usize::from(slot) >= SLOTS_COUNT {
+        return Err(EnvelopeError::new(6, format!("slot {slot} is not below {SLOTS_COUNT}")));
+    }
+    Ok(())
+}
+
 impl Envelope {
+    /// Whether [`Envelope::seal`] may write this before `batch_len` bytes; it takes for granted that it may.
+    pub fn validate(&self, batch_len: usize) -> Result<(), EnvelopeError> {
+        if batch_len > BATCH_BYTES_MAX {
+            let reason = format!("batch of {batch_len} bytes exceeds batch_bytes_max {BATCH_BYTES_MAX}");
+            return Err(EnvelopeError::new(0, reason));
+        }
+        check_kind_and_slot(self.kind, self.slot)
+    }
+
     /// Writes the envelope over the first 64 bytes of `bytes`, whose other bytes are the batch: nothing is copied.
     ///
     /// `bytes` is exactly one envelope with its batch, at most [`ENVELOPE_BYTES_MAX`].
@@ -88,7 +108,7 @@ impl Envelope {
             "envelope of {} bytes",
             bytes.len()
         );
-        debug_assert!(self.kind != 0 && usize::from(self.slot) < SLOTS_COUNT);
+        debug_assert!(check_kind_and_slot(self.kind, self.slot).is_ok());
         let length = bytes.len() as u32;
         bytes[0..4].copy_from_slice(&length.to_le_bytes());
         bytes[4] = VERSION;
@@ -130,12 +150,7 @@ impl Envelope {
             return Err(EnvelopeError::new(0, reason));
         }
         let (kind, slot) = (head[5], u16::from_le_bytes(field(head, 6)));
-        if kind == 0 {
-            return Err(EnvelopeError::new(5, "kind 0 is none"));
-        }
-        if usize::from(slot) >= SLOTS_COUNT {
-            return Err(EnvelopeError::new(6, format!("slot {slot} is not below {SLOTS_COUNT}")));
-        }
+        check_kind_and_slot(kind, slot)?;
         for range in [22..24, 60..64] {
             if head[range.clone()].iter().any(|&byte| byte != 0) {
                 return Err(EnvelopeError::new(range.start, "spare bytes are not 0"));

@@ -109,10 +109,7 @@ impl HashRing {
             return Err(HashRingError(format!("ε of {epsilon_permille} ‰ exceeds {EPSILON_PERMILLE_MAX}")));
         }
         let replicas = replicas.min(self.weights.len());
-        let mut work = Work {
-            slots: vec![Vec::with_capacity(replicas); SLOTS_COUNT],
-            load: vec![0; self.weights.len()],
-        };
+        let mut work = Work { slots: vec![Vec::new(); SLOTS_COUNT], load: vec![0; self.weights.len()] };
         let leaders = bounds(&self.weights, 1, epsilon_permille);
         let copies = bounds(&self.weights, replicas as u64, epsilon_permille);
         for rank in 0..replicas {

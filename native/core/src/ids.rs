@@ -135,7 +135,7 @@ fn decimal(text: &[u8]) -> Option<u64> {
         }
         value = value * 10 + u64::from(digit - b'0');
     }
-    (value <= i64::MAX as u64).then_some(value)
+    i64::try_from(value).is_ok().then_some(value)
 }
 
 /// The slot of a partition: the top 12 bits of XXH3-64(name ‖ 0x00 ‖ u32le partition).

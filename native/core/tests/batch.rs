@@ -144,6 +144,8 @@ proptest! {
         let own = owned.iter().filter_map(|record| record.ttl_s.filter(|&ttl_s| ttl_s > 0));
         prop_assert_eq!(verified.ttl_count as usize, own.clone().count());
         prop_assert_eq!(verified.ttl_s_min, own.min());
+        let largest = owned.iter().map(|record| record.value.as_ref().map_or(0, Vec::len)).max();
+        prop_assert_eq!(Some(verified.value_bytes_max), largest);
         let header = verified.header;
         prop_assert_eq!((header.producer_id, header.producer_epoch, header.base_sequence), (7, 1, 3));
         prop_assert_eq!((header.base_offset, header.leader_epoch), (40, 2));

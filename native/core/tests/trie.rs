@@ -8,8 +8,7 @@ use sprawl_core::trie::{pattern_matches, valid_pattern, InvalidPattern, TopicTri
 /// The grammar's meaning written down once more, by recursion over tokens.
 fn means(pattern: &[&str], topic: &[&str]) -> bool {
     match (pattern, topic) {
-        ([], []) => true,
-        ([">"], [_, ..]) => true,
+        ([], []) | ([">"], [_, ..]) => true,
         ([wanted, pattern @ ..], [token, topic @ ..]) => {
             (*wanted == "*" || wanted == token) && means(pattern, topic)
         }

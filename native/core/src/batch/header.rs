@@ -94,7 +94,7 @@ impl Header {
     /// `length` and `crc` of `self` are ignored.
     #[inline]
     pub(super) fn encode(&self, records: &[u8]) -> [u8; HEADER_LEN] {
-        debug_assert!(HEADER_LEN + records.len() - UNCOUNTED_LEN <= i32::MAX as usize);
+        debug_assert!(records.len() <= BATCH_BYTES_MAX);
         let mut head = [0; HEADER_LEN];
         head[0..8].copy_from_slice(&self.base_offset.to_be_bytes());
         head[8..12].copy_from_slice(&((HEADER_LEN + records.len() - UNCOUNTED_LEN) as i32).to_be_bytes());

@@ -103,6 +103,7 @@ pub struct Headers<'a> {
     left: usize,
 }
 
+#[allow(clippy::copy_iterator, reason = "two words, so that a borrowed record stays Copy")]
 impl<'a> Iterator for Headers<'a> {
     type Item = (&'a [u8], &'a [u8]);
 

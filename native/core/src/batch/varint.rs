@@ -47,6 +47,7 @@ impl<'a> Reader<'a> {
 
     /// A length that may be -1 (null): the bytes it announces.
     #[inline(always)]
+    #[allow(clippy::option_option, reason = "null is a value here, the outer None is the parser's")]
     pub(super) fn nullable(&mut self) -> Option<Option<&'a [u8]>> {
         match self.varint()? {
             -1 => Some(None),

@@ -89,6 +89,17 @@ enum LinesRest {
     Chunked(Decoder),
 }
 
+/// How far an incomplete request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// No request has begun.
+    Nothing = 0,
+    /// Its head is not complete.
+    Head = 1,
+    /// Its body is not complete.
+    Body = 2,
+}
+
 /// A connection's parser state.
 pub struct Connection {
     id: u64,
@@ -97,14 +108,24 @@ pub struct Connection {
     /// Bytes that `buffer` must hold before parsing makes sense.
     needed: usize,
     has_continued: bool,
+    /// Whether publish and fetch are served here; else every request is the driver's (the health port).
+    is_hot: bool,
     state: State,
 }
 
 impl Connection {
     /// A fresh connection; `id` keeps its keyless records together.
     #[must_use]
-    pub fn new(id: u64) -> Self {
-        Self { id, requests: 0, buffer: Vec::new(), needed: 0, has_continued: false, state: State::Request }
+    pub fn new(id: u64, is_hot: bool) -> Self {
+        Self {
+            id,
+            requests: 0,
+            buffer: Vec::new(),
+            needed: 0,
+            has_continued: false,
+            is_hot,
+            state: State::Request,
+        }
     }
 
     /// Bytes held for it.
@@ -118,13 +139,15 @@ impl Connection {
         self.buffer.len() + inside
     }
 
-    /// Whether a request has begun that is not complete: its deadline runs.
+    /// How far a request has come whose bytes are not complete: its deadline runs.
     #[must_use]
-    pub fn is_inside_request(&self) -> bool {
+    pub fn inside(&self) -> Inside {
         match &self.state {
-            State::Request => !self.buffer.is_empty(),
-            State::Chunked { .. } | State::Lines(_) => true,
-            State::Pending | State::Closed => false,
+            State::Request if self.buffer.is_empty() => Inside::Nothing,
+            State::Request if self.needed == 0 => Inside::Head,
+            State::Request | State::Chunked { .. } => Inside::Body,
+            // A stream of lines may be silent as long as it likes.
+            State::Lines(_) | State::Pending | State::Closed => Inside::Nothing,
         }
     }
 
@@ -147,8 +170,15 @@ enum Served {
 
 impl Edge {
     /// Takes bytes of a connection; appends answers to `out` and says what the driver does next.
-    pub fn receive(&mut self, connection: &mut Connection, data: &[u8], now_ns: i64, out: &mut Vec<u8>) -> Step {
+    pub fn receive(
+        &mut self,
+        connection: &mut Connection,
+        data: &[u8],
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Step {
         self.stats.bytes_in += data.len() as u64;
+        let now_ns = self.log.advance(now_ns);
         let before = connection.held();
         let step = self.advance(connection, data, now_ns, out);
         self.buffered = self.buffered + connection.held() - before;
@@ -170,6 +200,13 @@ impl Edge {
         self.buffered -= connection.held();
         connection.buffer = Vec::new();
         connection.state = State::Closed;
+    }
+
+    /// Bytes that came after a request that upgraded the connection.
+    pub fn take_rest(&mut self, connection: &mut Connection) -> Vec<u8> {
+        self.buffered -= connection.held();
+        connection.state = State::Closed;
+        std::mem::take(&mut connection.buffer)
     }
 
     /// Ends a connection whose request did not arrive in time.
@@ -214,7 +251,8 @@ impl Edge {
                 Ok(Served::Starved) => break,
                 Ok(Served::Step(consumed, next)) => {
                     at += consumed;
-                    connection.state = if matches!(next, Step::Close) { State::Closed } else { State::Pending };
+                    connection.state =
+                        if matches!(next, Step::Close) { State::Closed } else { State::Pending };
                     step = next;
                     break;
                 }
@@ -252,9 +290,10 @@ impl Edge {
         out: &mut Vec<u8>,
     ) -> Result<Served, Problem> {
         let Some(head) = head::parse(input).map_err(HttpError::problem)? else { return Ok(Served::Starved) };
-        let hot = route(&head);
+        let hot = route(&head).filter(|_| connection.is_hot);
         let bound = if hot.is_some() { BODY_BYTES_MAX } else { COLD_BODY_BYTES_MAX };
-        let is_lines = matches!(hot, Some(Hot::Publish(_))) && is_media_type(head.get(Known::ContentType), NDJSON);
+        let is_lines =
+            matches!(hot, Some(Hot::Publish(_))) && is_media_type(head.get(Known::ContentType), NDJSON);
         let body_at = head.consumed;
         let length = match head.framing {
             Framing::None => 0,
@@ -308,7 +347,8 @@ impl Edge {
     ) -> Result<Served, Problem> {
         connection.requests += 1;
         let is_alias = matches!(hot, Some(Hot::Alias));
-        let exchange = Exchange { head, now_ns, sticky: connection.id, number: connection.requests, is_alias };
+        let exchange =
+            Exchange { head, now_ns, sticky: connection.id, number: connection.requests, is_alias };
         let step = match hot {
             Some(Hot::Fetch(_)) if head.upgrade_websocket => Step::Upgrade(Box::new(cold(head, body))),
             Some(Hot::Fetch(topic)) => self.get_messages(&exchange, &topic, out),
@@ -353,7 +393,7 @@ impl Edge {
         let done = std::mem::replace(&mut connection.state, State::Request);
         let State::Chunked { head, body, .. } = done else { return Ok(Served::Starved) };
         let head = head::parse(&head).map_err(HttpError::problem)?.expect("it was parsed before");
-        let hot = route(&head);
+        let hot = route(&head).filter(|_| connection.is_hot);
         self.dispatch(connection, &head, hot, &body, progress.consumed, now_ns, out)
     }
 
@@ -475,9 +515,10 @@ impl Edge {
 }
 
 fn admit_body(length: u64, bound: usize) -> Result<usize, Problem> {
-    usize::try_from(length).ok().filter(|n| *n <= bound).ok_or_else(|| {
-        HttpError::BodyTooLarge { bytes: length, bytes_max: bound as u64 }.problem()
-    })
+    usize::try_from(length)
+        .ok()
+        .filter(|n| *n <= bound)
+        .ok_or_else(|| HttpError::BodyTooLarge { bytes: length, bytes_max: bound as u64 }.problem())
 }
 
 fn cold(head: &Head<'_>, body: &[u8]) -> Request {

@@ -4,11 +4,14 @@ use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
 
 /// Appends the encoded text of `bytes`.
+///
+/// # Panics
+/// Never: the room asked for is exact.
 pub fn encode(out: &mut Vec<u8>, bytes: &[u8]) {
     let at = out.len();
     out.resize(at + bytes.len().div_ceil(3) * 4, 0);
-    let written = STANDARD.encode_slice(bytes, &mut out[at..]).expect("room for 4 bytes of text per 3 bytes");
-    debug_assert_eq!(at + written, out.len());
+    let written = STANDARD.encode_slice(bytes, &mut out[at..]);
+    assert_eq!(written, Ok(out.len() - at), "room for 4 bytes of text per 3 bytes");
 }
 
 /// The bytes of `text`; `None` when it is not canonical base64 (no line breaks, padded, no spare bits).
