@@ -84,7 +84,9 @@ def run(options: argparse.Namespace) -> int:
             "machine": machine,
         }
         path = options.results / f"{now:%Y-%m-%d}-{row.name}.json"
-        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        # Paths of the checkout are nobody else's.
+        text = json.dumps(found, indent=1, ensure_ascii=False).replace(str(ROOT), ".")
+        path.write_text(text + "\n")
         print(table(found), flush=True)
         missing += "median" not in found["systems"].get("sprawl", {})
     return 1 if missing else 0

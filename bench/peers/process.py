@@ -117,6 +117,12 @@ class Server:
             self.stop()
             raise
 
+    @property
+    def line(self) -> str:
+        """The command with the variables set for it, as typed in a shell; its directory is ``DIR``."""
+        variables = [f"{name}={value}" for name, value in self.launch.env.items()]
+        return " ".join([*variables, *self.launch.command]).replace(str(self.log.parent), "DIR")
+
     def wait(self, began: float) -> None:
         """Returns when the server is ready; raises ``NotReady``. Asks every millisecond."""
         name = self.launch.command[0]

