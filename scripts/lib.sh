@@ -5,6 +5,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 PYTHON_FLOOR=11 # of Python 3
 RUST_FLOOR=85   # of Rust 1
 VENV=.venv
+# One cache for builds, checks, wheels and isolated builds alike.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/build/cargo}
 
 say() { printf '\033[2m==\033[0m %s\n' "$*" >&2; }
 [ -t 2 ] || say() { printf '== %s\n' "$*" >&2; }

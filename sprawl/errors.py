@@ -65,7 +65,7 @@ _RECORDS: Final = (
     Record("draining", 503, True, "Draining"),
     Record("storage_full", 507, True, "Storage full"),
     # Answered by the cold paths only.
-    Record("missing_field", 400, False, "Missing required field"),
+    Record("missing_field", 400, False, "Missing field"),
     Record("invalid_config", 400, False, "Invalid configuration"),
     Record("unauthenticated", 401, False, "Not authenticated"),
     Record("forbidden", 403, False, "Forbidden"),

@@ -66,6 +66,15 @@ TOPIC_TOKENS_MAX: Final = 125
 # Routes that the cache of a node is made for; above it routes used least of late are looked up
 # anew.
 ROUTES_COUNT_MAX: Final = 10_000
+# Messages and bytes of one plain answer to a read; a single larger message is still given alone.
+FETCH_MESSAGES_MAX: Final = 10_000
+FETCH_BYTES_MAX: Final = 16 * MIB
+# Seconds that a read may wait for its first message.
+FETCH_WAIT_S_MAX: Final = 300
+# Bytes of a request body that is not a publish (topics, subscriptions, administration).
+COLD_BODY_BYTES_MAX: Final = 1 * MIB
+# Bytes of incomplete requests that the node holds for all connections; above it 503 `busy`.
+BUFFERED_BYTES_MAX: Final = 64 * MIB
 
 SHARED: Final = (
     "PAYLOAD_BYTES_MAX",
@@ -93,6 +102,11 @@ SHARED: Final = (
     "NODE_ID_BYTES_MAX",
     "TOPIC_TOKENS_MAX",
     "ROUTES_COUNT_MAX",
+    "FETCH_MESSAGES_MAX",
+    "FETCH_BYTES_MAX",
+    "FETCH_WAIT_S_MAX",
+    "COLD_BODY_BYTES_MAX",
+    "BUFFERED_BYTES_MAX",
 )
 
 # --- Connections and requests. ---
@@ -112,37 +126,35 @@ LISTEN_BACKLOG_MAX: Final = 4_096
 READ_BUFFER_BYTES: Final = 256 * KIB
 # Unsent bytes of one connection at which its requests are no longer read and its streams get
 # nothing more.
-WRITE_BUFFER_BYTES_MAX: Final = 1 * MIB
+WRITE_BUFFER_BYTES_MAX: Final = 256 * KIB
 # Unsent bytes at which reading and streaming go on.
-WRITE_BUFFER_BYTES_RESUME: Final = 256 * KIB
-# Requests of one connection that wait for a cold answer; at the bound the socket is not read.
-PIPELINED_REQUESTS_MAX: Final = 128
+WRITE_BUFFER_BYTES_RESUME: Final = 64 * KIB
+# Bytes of further requests held while an answer is open; at the bound the socket is not read.
+PENDING_INPUT_BYTES_MAX: Final = 64 * KIB
+# Bytes a stream takes from the log at once.
+STREAM_PULL_BYTES: Final = 64 * KIB
 # Seconds from the first byte of a request head to its last; then 408 and closed.
 HEAD_TIMEOUT_S: Final = 10
 # Seconds a body may stand still before 408 and closed.
-BODY_IDLE_TIMEOUT_S: Final = 30
-# Seconds an idle connection between two requests is kept.
-KEEP_ALIVE_TIMEOUT_S: Final = 75
+BODY_IDLE_TIMEOUT_S: Final = 15
 # Seconds a publish waits for its durability before 504 with outcome unknown.
 PUBLISH_TIMEOUT_S: Final = 15
 # Seconds a read may ask to wait for its first message.
-READ_WAIT_S_MAX: Final = 60
+READ_WAIT_S_MAX: Final = FETCH_WAIT_S_MAX
 # Seconds that a stream may be silent before a heartbeat is written.
 HEARTBEAT_S: Final = 15
 # Messages of one read when `limit` is not given, and the most it may ask for.
 READ_LIMIT_DEFAULT: Final = 1_000
-READ_LIMIT_MAX: Final = 10_000
+READ_LIMIT_MAX: Final = FETCH_MESSAGES_MAX
 # Bytes of messages in one answer; a single larger message is still delivered alone.
-READ_BYTES_MAX: Final = 16 * MIB
+READ_BYTES_MAX: Final = FETCH_BYTES_MAX
 # Requests that may be held open by long polls and streams, whole node; then 503 `busy`.
 WAITING_READS_MAX: Final = CONNECTIONS_MAX
-# Bytes of the JSON body of a cold request (topics, subscriptions, administration).
-COLD_BODY_BYTES_MAX: Final = 1 * MIB
 
 # --- Topics, subscriptions, duplicates. ---
 
 # Topics of the node; creating one more is 429.
-TOPICS_MAX: Final = 1_000_000
+TOPICS_MAX: Final = 4_000_000
 # Topics in one page of a list that does not ask for more.
 TOPICS_PAGE_DEFAULT: Final = 1_000
 # Topics in one page of `/v1/topics`.
@@ -201,7 +213,7 @@ SAMPLE_INTERVAL_S: Final = 1.0
 # shown.
 LOG_VALUE_CHARS_MAX: Final = 256
 LOG_LINE_CHARS_MAX: Final = 4_096
-# Lines of one event a second; what is above is counted and told once the second is over.
+# Lines of one event a second; what is above is counted and told with its next line.
 LOG_LINES_PER_EVENT_S_MAX: Final = 20
 # Events whose rate is held apart; above it the rest share one budget.
 LOG_EVENTS_MAX: Final = 1_024

@@ -2,15 +2,27 @@
 use pyo3::prelude::*;
 
 mod codec;
+mod connection;
+mod engine;
 mod errors;
+mod reader;
+mod routing;
 
 #[pymodule(gil_used = false)]
 mod _native {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::connection::{Connection, Request};
+    #[pymodule_export]
+    use super::engine::Engine;
+    #[pymodule_export]
+    use super::reader::Reader;
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::codec::register(module)?;
+        super::routing::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

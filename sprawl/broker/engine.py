@@ -87,11 +87,16 @@ class Reader(Protocol):
     """
 
     @property
-    def messages(self) -> int: ...
+    def messages(self) -> int:
+        """Messages in the last pull."""
+
     @property
-    def more(self) -> bool: ...
+    def more(self) -> bool:
+        """Whether more is there already."""
+
     @property
-    def cursor(self) -> str: ...
+    def cursor(self) -> str:
+        """The position behind what was pulled."""
 
     def pull(self, bytes_max: int, messages_max: int, now_ns: int) -> bytes | None:
         """The next messages in the reader's form, ``None`` when there are none.

@@ -20,39 +20,72 @@ class NodeView(Protocol):
     """
 
     @property
-    def node_id(self) -> str: ...
+    def node_id(self) -> str:
+        """The identity, as written."""
+
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """The version of this program."""
+
     @property
-    def address(self) -> str: ...
+    def address(self) -> str:
+        """What peers are told."""
+
     @property
-    def bind_port(self) -> int: ...
+    def bind_port(self) -> int:
+        """The cluster port."""
+
     @property
-    def http_port(self) -> int: ...
+    def http_port(self) -> int:
+        """The port of the API."""
+
     @property
-    def health_port(self) -> int | None: ...
+    def health_port(self) -> int | None:
+        """The port of health and metrics, None without one."""
+
     @property
-    def started_ns(self) -> int: ...
+    def started_ns(self) -> int:
+        """When the node started, nanoseconds since the epoch."""
+
     @property
-    def state(self) -> NodeState: ...
+    def state(self) -> NodeState:
+        """Where the node is in its life."""
+
     @property
-    def storage_type(self) -> str: ...
+    def storage_type(self) -> str:
+        """The storage type asked for."""
+
     @property
-    def storage_type_effective(self) -> str: ...
+    def storage_type_effective(self) -> str:
+        """The storage type that is on."""
+
     @property
-    def memory_bytes_max(self) -> int: ...
+    def memory_bytes_max(self) -> int:
+        """Bytes of the memory tier."""
+
     @property
-    def memory_to_disk_age_s(self) -> int: ...
+    def memory_to_disk_age_s(self) -> int:
+        """Age at which messages move to disk."""
+
     @property
-    def disk_path(self) -> str: ...
+    def disk_path(self) -> str:
+        """Directory of the disk tier, as it would be used."""
+
     @property
-    def disk_bytes_max(self) -> int: ...
+    def disk_bytes_max(self) -> int:
+        """Bytes of local log before the cloud."""
+
     @property
-    def disk_to_cloud_age_s(self) -> int: ...
+    def disk_to_cloud_age_s(self) -> int:
+        """Age at which messages move to the cloud."""
+
     @property
-    def sample_interval_s(self) -> float: ...
+    def sample_interval_s(self) -> float:
+        """Seconds between two samples of the load."""
+
     @property
-    def log_payloads(self) -> bool: ...
+    def log_payloads(self) -> bool:
+        """Whether log lines may show payloads."""
 
     def now_ns(self) -> int:
         """Node time: nanoseconds since the Unix epoch."""

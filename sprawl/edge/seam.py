@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from sprawl.edge.caps import ConnectionCaps
+
 Spawn = Callable[[str, Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 """Starts a named task under the node's supervision."""
 
@@ -19,17 +21,28 @@ class ColdRequest(Protocol):
     """A parsed, limited and de-chunked request; header names are lower case."""
 
     @property
-    def method(self) -> str: ...
+    def method(self) -> str:
+        """The method, as sent."""
+
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """The raw target path, still percent-encoded."""
+
     @property
-    def query(self) -> bytes: ...
+    def query(self) -> bytes:
+        """What stands behind the question mark."""
+
     @property
-    def headers(self) -> list[tuple[bytes, bytes]]: ...
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Names in lower case, values as sent."""
+
     @property
-    def body(self) -> bytes: ...
+    def body(self) -> bytes:
+        """The whole body."""
+
     @property
-    def http_version(self) -> str: ...
+    def http_version(self) -> str:
+        """``1.1`` or ``1.0``."""
 
 
 class UpgradeHandler(Protocol):
@@ -52,9 +65,12 @@ class Connection(Protocol):
     """One client connection, as its cold requests see it."""
 
     @property
-    def peer(self) -> tuple[str, int]: ...
+    def peer(self) -> tuple[str, int]:
+        """Address and port of the client."""
+
     @property
-    def is_closing(self) -> bool: ...
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more."""
 
     def write(self, data: bytes) -> None:
         """Queues bytes of the current answer; dropped when the connection is closing."""
@@ -66,10 +82,17 @@ class Connection(Protocol):
         """Returns once the write buffer is below its budget or the connection is gone."""
 
     def take_over(self, handler: UpgradeHandler) -> None:
-        """Gives all further bytes to ``handler``; the connection is no longer HTTP."""
+        """Gives all further bytes to ``handler``; the connection is no longer HTTP.
+
+        While the write buffer is above its budget the client is not read, so that one that only
+        sends cannot make its answers pile up.
+        """
 
     def close(self) -> None:
         """Closes after what is queued was sent."""
+
+    def abort(self) -> None:
+        """Closes now; what is queued is dropped."""
 
 
 class Host(Protocol):
@@ -99,7 +122,36 @@ class Listener(Watcher, Protocol):
     """The compiled side of one listening port."""
 
     @property
-    def factory(self) -> Callable[[], asyncio.BaseProtocol]: ...
+    def factory(self) -> Callable[[], asyncio.BaseProtocol]:
+        """Makes the protocol of one connection."""
 
     def tick(self) -> None:
         """Does what is due by time alone: heartbeats, waits, deadlines of slow requests."""
+
+    def drain(self) -> None:
+        """Closes idle connections now, others after their open answer.
+
+        Long polls and streams end with what they have.
+        """
+
+    def abort(self) -> None:
+        """Closes every connection now."""
+
+
+class NewListener(Protocol):
+    """Makes the compiled side of a port: ``sprawl._hot.protocol.Listener``.
+
+    ``caps`` is asked in ``connection_made`` and told in ``connection_lost``. With ``is_hot`` false
+    every request is cold (the health port).
+    """
+
+    def __call__(
+        self,
+        engine: object,
+        host: Host,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        caps: ConnectionCaps,
+        is_hot: bool,
+    ) -> Listener:
+        """A listener that hands cold requests to ``host``."""

@@ -164,7 +164,7 @@ class Histogram:
             return 0.0
         if self.sum_ns is not None:
             return self.sum_ns / total
-        return sum(1.5 * 2 ** (i - 1) * n for i, n in enumerate(self.counts) if i) / total
+        return sum(0.75 * (1 << i) * n for i, n in enumerate(self.counts) if i) / total
 
     def max_ns(self) -> int:
         """The upper bound of the highest bucket that was ever hit."""
@@ -245,12 +245,13 @@ def _buckets(held: Histogram) -> Iterator[Sample]:
             # 1 µs to 17 s: what a latency can be. Durations are whole, so the bound is inclusive.
             yield Sample("_bucket", (("le", repr((2**index - 1) / 1e9)),), seen)
     yield Sample("_bucket", (("le", "+Inf"),), held.count)
-    yield Sample("_count", (), held.count)
     if held.sum_ns is not None:
+        # OpenMetrics wants both or neither.
+        yield Sample("_count", (), held.count)
         yield Sample("_sum", (), held.sum_ns / 1e9)
 
 
-def _single(metric: Metric, value: float | int) -> Family:
+def _single(metric: Metric, value: float) -> Family:
     return Family(metric, (Sample("", (), value),))
 
 

@@ -5,6 +5,7 @@ thing, the bound and the value; the value of a secret never appears in one. Sour
 and ``strconv`` for the spellings of booleans and integers.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -91,10 +92,9 @@ class Setting:
             return
         unit = f" {self.unit}" if self.unit else ""
         if self.low is not None and value < self.low:
-            raise refused(source, f"{value}{unit} is below the minimum {self.low:g}{unit}")
+            raise refused(source, f"{value}{unit} is below the minimum {_plain(self.low)}{unit}")
         if self.high is not None and value > self.high:
-            high = int(self.high) if self.high == int(self.high) else self.high
-            raise refused(source, f"{value}{unit} exceeds the maximum {high}{unit}")
+            raise refused(source, f"{value}{unit} exceeds the maximum {_plain(self.high)}{unit}")
 
 
 def refused(source: str, why: str) -> SettingsError:
@@ -151,7 +151,7 @@ def _number(_: Setting, text: str) -> float:
         value = float(text)
     except ValueError:
         raise ValueError("is not a number") from None
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise ValueError("is not a finite number")
     return value
 
@@ -202,6 +202,10 @@ def parse_duration_s(text: str) -> float:
     except ValueError:
         raise ValueError("is not a duration such as 300ms, 45s or 1h30m") from None
     return value_ns // SECOND_NS if value_ns % SECOND_NS == 0 else value_ns / SECOND_NS
+
+
+def _plain(bound: float) -> str:
+    return str(int(bound)) if bound == int(bound) else str(bound)
 
 
 def _is_ipv6(host: str) -> bool:

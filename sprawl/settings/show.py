@@ -70,11 +70,11 @@ def _help_of(row: Setting) -> list[str]:
         facts.append("one of " + ", ".join(row.choices))
     if row.reloadable:
         facts.append("reloaded by SIGHUP")
-    if row.inert:
-        facts.append(f"no effect: {row.inert}")
     lines = [f"  {head:<28} {row.help}"]
     if facts:
         lines.append(" " * 31 + "; ".join(facts))
+    if row.inert:
+        lines.append(" " * 31 + f"no effect: {row.inert}")
     if row.flag:
         lines.append(" " * 31 + ", ".join(row.variables))
     elif len(row.variables) > 1:

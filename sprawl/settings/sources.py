@@ -248,5 +248,5 @@ def _hint(word: str, known: Iterable[str], prefix: str) -> str:
     folded: dict[str, str] = {}
     for name in known:
         folded.setdefault(name.lower(), name)
-    near = get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    near = get_close_matches(word.lower(), folded, n=1, cutoff=0.75)
     return f"; did you mean {prefix}{folded[near[0]]}?" if near else ""

@@ -389,6 +389,8 @@ class Settings:
     @property
     def storage_type_asked(self) -> str:
         """``s3``, ``disk`` or ``memory``: what was asked for, whatever is on."""
+        if self.storage_type == "memory":
+            return "memory"
         if self.cloud_enabled or self.storage_type == "s3":
             return "s3"
         if self.storage_type == "disk" or (self.disk_enabled and self.is_given("disk_enabled")):

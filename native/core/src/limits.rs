@@ -51,3 +51,13 @@ pub const NODE_ID_BYTES_MAX: usize = 128;
 pub const TOPIC_TOKENS_MAX: usize = 125;
 /// Routes that the cache of a node is made for.
 pub const ROUTES_COUNT_MAX: usize = 10_000;
+/// Messages of one plain answer to a read.
+pub const FETCH_MESSAGES_MAX: u64 = 10_000;
+/// Bytes of one plain answer to a read.
+pub const FETCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Seconds that a read may wait for its first message.
+pub const FETCH_WAIT_S_MAX: u32 = 300;
+/// Bytes of a request body that is not a publish.
+pub const COLD_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of incomplete requests that the node holds for all connections.
+pub const BUFFERED_BYTES_MAX: usize = 64 * 1024 * 1024;

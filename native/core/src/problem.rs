@@ -104,6 +104,8 @@ codes! {
     Draining "draining" 503 true "Draining";
     /// The memory tier is full of what may not be dropped.
     StorageFull "storage_full" 507 true "Storage full";
+    /// A member that an alias route needs is absent (the original's spelling of `missing_member`).
+    MissingField "missing_field" 400 false "Missing field";
 }
 
 /// A refusal: certainly not stored, with what to tell the client.

@@ -126,7 +126,7 @@ fn write_text_or_base64(out: &mut Vec<u8>, text_name: &[u8], base64_name: &[u8],
 
 /// Appends standard base64 with padding (RFC 4648 §4).
 pub fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
-    crate::json::write_base64(out, bytes);
+    crate::json::base64::encode(out, bytes);
 }
 
 /// Appends an SSE event in one piece; `data` holds no line break.

@@ -1,1 +1,270 @@
-//! (filled by its first commit)
+//! The HTTP edge as a state machine: bytes of a connection in; appends, answer bytes and steps for the driver out.
+//!
+//! Publish and fetch are parsed and answered here. Whatever else arrives is handed to the driver as a complete, limited
+//! request. Answers leave in request order because a connection parses nothing while one of its answers is pending.
+//! Design: `docs/design/edge.md`.
+
+mod connection;
+pub mod encode;
+pub mod fetch;
+mod publish;
+pub mod reader;
+pub mod time;
+
+pub use connection::{Connection, Inside, Request, Step, Waiting};
+
+use crate::http::response::{self, Refusal};
+use crate::http::{Head, Known, Method};
+use crate::log::Log;
+use crate::problem::{Code, Outcome, Problem};
+use encode::Form;
+use fetch::Fetch;
+use reader::{Pulled, Reader};
+use time::Clock;
+
+/// What the edge counts. All only grow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes answered and delivered.
+    pub bytes_out: u64,
+    /// Publish requests of any form.
+    pub publish_requests: u64,
+    /// Fetch requests of any form.
+    pub fetch_requests: u64,
+    /// Requests handed to the driver.
+    pub cold_requests: u64,
+    /// Requests refused here.
+    pub refused_requests: u64,
+    /// Connections closed for malformed HTTP.
+    pub malformed_requests: u64,
+    /// Messages delivered to readers.
+    pub delivered_messages: u64,
+}
+
+/// The edge of one node: its log and what all connections share.
+pub struct Edge {
+    /// The log behind it.
+    pub log: Log,
+    /// Formats times.
+    pub clock: Clock,
+    /// Its counters.
+    pub stats: Stats,
+    /// Whether publishes are refused because the node stops.
+    pub is_draining: bool,
+    scratch: Vec<u8>,
+    inflated: Vec<u8>,
+    buffered: usize,
+}
+
+/// One request being answered.
+pub struct Exchange<'a> {
+    /// Its head.
+    pub head: &'a Head<'a>,
+    /// Node time.
+    pub now_ns: i64,
+    /// Keeps keyless records of the connection together.
+    pub sticky: u64,
+    /// Number of the request on its connection.
+    pub number: u64,
+    /// It came on a route of the original.
+    pub is_alias: bool,
+}
+
+impl Edge {
+    /// An edge over a log.
+    #[must_use]
+    pub fn new(log: Log) -> Self {
+        Self {
+            log,
+            clock: Clock::default(),
+            stats: Stats::default(),
+            is_draining: false,
+            scratch: Vec::new(),
+            inflated: Vec::new(),
+            buffered: 0,
+        }
+    }
+
+    /// Bytes of incomplete requests held for all connections.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    fn begin(&mut self, exchange: &Exchange<'_>, status: u16, content_type: &str, out: &mut Vec<u8>) {
+        let date = self.clock.date(exchange.now_ns);
+        response::begin(out, status, date, content_type, exchange.head.connection());
+    }
+
+    fn refuse(&mut self, exchange: &Exchange<'_>, problem: &Problem, out: &mut Vec<u8>) {
+        self.stats.refused_requests += 1;
+        let request_id = format!("{:x}-{}", exchange.sticky, exchange.number);
+        let refusal = Refusal {
+            date: self.clock.date(exchange.now_ns),
+            connection: exchange.head.connection(),
+            outcome: Outcome::None,
+            instance: exchange.head.path,
+            request_id: &request_id,
+            allow: None,
+            head_only: false,
+            has_success_member: false,
+        };
+        if exchange.is_alias {
+            response::alias_error(out, problem, &refusal);
+        } else {
+            response::problem(out, problem, &refusal);
+        }
+    }
+
+    /// `GET /v1/topics/{topic}/messages`: answered here, or a reader that the driver waits for or streams from.
+    fn get_messages(&mut self, exchange: &Exchange<'_>, topic: &str, out: &mut Vec<u8>) -> Step {
+        self.stats.fetch_requests += 1;
+        match self.open(exchange, topic) {
+            Ok((waiting, wait_ns)) => {
+                let streams = waiting.streams;
+                if streams {
+                    self.begin_stream(exchange, &waiting, out);
+                    return Step::Stream(Box::new(waiting));
+                }
+                if wait_ns > 0 && !waiting.reader.is_ready(&self.log) {
+                    return Step::Wait(Box::new(waiting), exchange.now_ns.saturating_add(wait_ns));
+                }
+                self.answer_fetch(waiting, exchange.now_ns, out);
+                Step::More
+            }
+            Err(problem) => {
+                self.refuse(exchange, &problem, out);
+                Step::More
+            }
+        }
+    }
+
+    fn open(&mut self, exchange: &Exchange<'_>, topic: &str) -> Result<(Waiting, i64), Problem> {
+        let head = exchange.head;
+        let accept = head.get(Known::Accept).unwrap_or_default();
+        let fetch = Fetch::parse(head.query, head.get_str(Known::LastEventId), exchange.now_ns)?;
+        let form = wanted_form(accept);
+        let streams = matches!(form, Form::Sse | Form::Ndjson) || (form == Form::Binary && fetch.follow);
+        let (wait_ns, bytes_max, messages_max) = (fetch.wait_ns(), fetch.bytes_max, fetch.messages_max());
+        let reader = fetch.reader(&mut self.log, topic, form)?;
+        let connection = head.connection();
+        let is_chunked = head.minor_version == 1;
+        Ok((Waiting { reader, streams, is_chunked, connection, bytes_max, messages_max }, wait_ns))
+    }
+
+    fn begin_stream(&mut self, exchange: &Exchange<'_>, waiting: &Waiting, out: &mut Vec<u8>) {
+        let content_type = match waiting.reader.form() {
+            Form::Sse => "text/event-stream",
+            Form::Ndjson => publish::NDJSON,
+            _ => publish::BATCH,
+        };
+        let connection =
+            if waiting.is_chunked { waiting.connection } else { response::Connection::Close };
+        response::begin(out, 200, self.clock.date(exchange.now_ns), content_type, connection);
+        out.extend_from_slice(b"Cache-Control: no-store\r\n");
+        response::header(out, "Sprawl-Cursor", waiting.reader.cursor().as_bytes());
+        if waiting.is_chunked {
+            response::begin_chunks(out);
+        } else {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Answers a plain read with what is there now.
+    pub fn answer_fetch(&mut self, mut waiting: Waiting, now_ns: i64, out: &mut Vec<u8>) {
+        let mut body = std::mem::take(&mut self.scratch);
+        body.clear();
+        let is_json = waiting.reader.form() == Form::Json;
+        if is_json {
+            body.extend_from_slice(b"{\"messages\":[");
+        }
+        let (bytes_max, messages_max) = (waiting.bytes_max, waiting.messages_max);
+        let pulled = self.pull(&mut waiting.reader, bytes_max, messages_max, now_ns, &mut body);
+        let cursor = waiting.reader.cursor();
+        let up_to_date = if pulled.more { "false" } else { "true" };
+        let content_type = if is_json { "application/json" } else { publish::BATCH };
+        response::begin(out, 200, self.clock.date(now_ns), content_type, waiting.connection);
+        if is_json {
+            body.extend_from_slice(b"],\"cursor\":\"");
+            body.extend_from_slice(cursor.as_bytes());
+            body.extend_from_slice(b"\",\"up_to_date\":");
+            body.extend_from_slice(up_to_date.as_bytes());
+            body.push(b'}');
+        }
+        response::header(out, "Sprawl-Cursor", cursor.as_bytes());
+        response::header(out, "Sprawl-Up-To-Date", up_to_date.as_bytes());
+        let mark = response::begin_body(out);
+        out.extend_from_slice(&body);
+        response::end_body(out, mark);
+        self.scratch = body;
+    }
+
+    /// [`Reader::pull`] with this edge's log and counters.
+    pub fn pull(
+        &mut self,
+        reader: &mut Reader,
+        bytes_max: usize,
+        messages_max: u64,
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Pulled {
+        let pulled = reader.pull(&mut self.log, &mut self.clock, bytes_max, messages_max, now_ns, out);
+        self.stats.delivered_messages += pulled.messages;
+        pulled
+    }
+
+    /// Refuses what a web page of another origin caused (guarantees: safe exposure).
+    fn check_origin(head: &Head<'_>) -> Result<(), Problem> {
+        if head.get(Known::SecFetchSite) == Some(b"cross-site") {
+            return Err(Problem::new(Code::ForeignOrigin, "Sec-Fetch-Site is cross-site"));
+        }
+        let Some(origin) = head.get(Known::Origin) else { return Ok(()) };
+        let host = head.get(Known::Host).unwrap_or_default();
+        let authority = origin.iter().position(|b| *b == b'/').map(|at| &origin[(at + 2).min(origin.len())..]);
+        if authority.is_some_and(|a| a.eq_ignore_ascii_case(host)) {
+            return Ok(());
+        }
+        let shown: String = String::from_utf8_lossy(origin).chars().take(80).collect();
+        Err(Problem::new(Code::ForeignOrigin, format!("Origin {shown} is not this node's host")))
+    }
+}
+
+/// The first form that `Accept` names; JSON when it names none of ours.
+fn wanted_form(accept: &[u8]) -> Form {
+    for part in accept.split(|b| *b == b',') {
+        let end = memchr::memchr(b';', part).unwrap_or(part.len());
+        match part[..end].trim_ascii() {
+            b"text/event-stream" => return Form::Sse,
+            b"application/x-ndjson" => return Form::Ndjson,
+            b"application/x-sprawl-batch" => return Form::Binary,
+            b"application/json" => return Form::Json,
+            _ => {}
+        }
+    }
+    Form::Json
+}
+
+/// What a request line asks of the hot paths.
+enum Hot<'a> {
+    Publish(std::borrow::Cow<'a, str>),
+    Fetch(std::borrow::Cow<'a, str>),
+    Alias,
+}
+
+fn route<'a>(head: &Head<'a>) -> Option<Hot<'a>> {
+    if let Some(rest) = head.path.strip_prefix("/v1/topics/") {
+        let topic = rest.strip_suffix("/messages")?;
+        if topic.is_empty() || topic.contains('/') {
+            return None;
+        }
+        let topic = crate::http::query::percent_decode_path(topic).ok()?;
+        return match head.method {
+            Method::Post => Some(Hot::Publish(topic)),
+            Method::Get => Some(Hot::Fetch(topic)),
+            _ => None,
+        };
+    }
+    (matches!(head.path, "/publish" | "/publish/") && head.method == Method::Post).then_some(Hot::Alias)
+}

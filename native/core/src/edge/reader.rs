@@ -12,7 +12,6 @@ use crate::http::response::write_number;
 use crate::limits::READ_PARTITIONS_MAX;
 use crate::log::{Batch, Log};
 use crate::problem::{Code, Problem};
-use crate::trie::pattern_matches;
 use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -99,6 +98,12 @@ impl Reader {
     #[must_use]
     pub fn places(&self) -> &[Place] {
         &self.places
+    }
+
+    /// Whether later topics may join.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        self.pattern.is_some()
     }
 
     /// Its place as an opaque text.
@@ -418,4 +423,19 @@ pub fn check_count(count: usize) -> Result<(), Problem> {
          or use a subscription"
     );
     Err(Problem::new(Code::TooManyPartitions, detail))
+}
+
+/// Whether a topic name matches a pattern (`*` one token, `>` the rest).
+#[must_use]
+pub fn pattern_matches(pattern: &str, name: &str) -> bool {
+    let mut names = name.split('.');
+    for token in pattern.split('.') {
+        match (token, names.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (token, Some(name)) if token == name => {}
+            _ => return false,
+        }
+    }
+    names.next().is_none()
 }

@@ -1,9 +1,10 @@
 //! Chunked bodies (RFC 9112, 7.1), decoded as they arrive.
 //!
-//! In: received bytes in any pieces. Out: the body appended to the caller's buffer, and how many bytes were used. Strict:
-//! sizes are 1 to 16 hexadecimal digits, lines end in CRLF, extensions are bare tokens and short, trailers that would
-//! change framing, routing or identity are refused and the others dropped. A chunk that would pass the caller's bound is
-//! refused when its size is known, before a byte of it is stored. Errors leave the decoder unusable, as the connection is.
+//! In: received bytes in any pieces. Out: the body appended to the caller's buffer, and how many bytes were
+//! used. Strict: sizes are 1 to 16 hexadecimal digits, lines end in CRLF, extensions are bare tokens and
+//! short, trailers that would change framing, routing or identity are refused and the others dropped. A chunk
+//! that would pass the caller's bound is refused when its size is known, before a byte of it is stored.
+//! Errors leave the decoder unusable, as the connection is.
 
 use super::known::Known;
 use super::{hex_value, is_token_byte, HttpError};
@@ -157,7 +158,9 @@ impl Decoder {
         }
         self.extension_bytes += 1;
         if bytes == EXTENSION_BYTES_MAX || self.extension_bytes > EXTENSIONS_BYTES_MAX {
-            return Err(HttpError::Malformed("chunk extensions of more than 256 bytes, or 16384 in one body"));
+            return Err(HttpError::Malformed(
+                "chunk extensions of more than 256 bytes, or 16384 in one body",
+            ));
         }
         Ok(State::Extension { bytes: bytes + 1 })
     }
@@ -172,7 +175,8 @@ impl Decoder {
     }
 }
 
-/// Holds one trailer line to `token ":" value` and to names that mean nothing to this node or to a proxy before it.
+/// Holds one trailer line to `token ":" value` and to names that mean nothing to this node or to a proxy
+/// before it.
 fn check_trailer(line: &[u8]) -> Result<(), HttpError> {
     let colon = memchr::memchr(b':', line).ok_or(HttpError::Malformed("trailer without a colon"))?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
@@ -190,13 +194,39 @@ fn check_trailer(line: &[u8]) -> Result<(), HttpError> {
 
 fn is_forbidden_trailer(name: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
-        b"age", b"allow", b"cache-control", b"cookie", b"date", b"forwarded", b"keep-alive", b"location", b"max-forwards",
-        b"pragma", b"range", b"retry-after", b"set-cookie", b"te", b"trailer", b"vary", b"via", b"warning",
+        b"age",
+        b"allow",
+        b"cache-control",
+        b"cookie",
+        b"date",
+        b"forwarded",
+        b"keep-alive",
+        b"location",
+        b"max-forwards",
+        b"pragma",
+        b"range",
+        b"retry-after",
+        b"set-cookie",
+        b"te",
+        b"trailer",
+        b"vary",
+        b"via",
+        b"warning",
         b"www-authenticate",
     ];
-    const PREFIXES: &[&[u8]] =
-        &[b"ce-", b"content-", b"if-", b"producer-", b"proxy-", b"sec-", b"sprawl-", b"x-forwarded-", b"x-real-"];
-    let starts_with = |prefix: &&[u8]| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
+    const PREFIXES: &[&[u8]] = &[
+        b"ce-",
+        b"content-",
+        b"if-",
+        b"producer-",
+        b"proxy-",
+        b"sec-",
+        b"sprawl-",
+        b"x-forwarded-",
+        b"x-real-",
+    ];
+    let starts_with =
+        |prefix: &&[u8]| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
     Known::lookup(name).is_some()
         || NAMES.iter().any(|other| name.eq_ignore_ascii_case(other))
         || PREFIXES.iter().any(starts_with)

@@ -4,8 +4,8 @@ use super::known::Known;
 use crate::limits::{HEADERS_COUNT_MAX, HEAD_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
 use crate::problem::{Code, Problem};
 
-/// Why the bytes of a connection cannot be served. The connection is closed after the answer: where the next request
-/// would begin is not known.
+/// Why the bytes of a connection cannot be served. The connection is closed after the answer: where the next
+/// request would begin is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpError {
     /// Not HTTP/1.1 as RFC 9112 wants it, or a form that two servers might read differently.
@@ -54,7 +54,9 @@ impl std::fmt::Display for HttpError {
                 write!(f, "request line exceeds request_line_bytes_max {REQUEST_LINE_BYTES_MAX}")
             }
             Self::HeadTooLarge => write!(f, "request head exceeds head_bytes_max {HEAD_BYTES_MAX}"),
-            Self::TooManyHeaders => write!(f, "more header fields than headers_count_max {HEADERS_COUNT_MAX}"),
+            Self::TooManyHeaders => {
+                write!(f, "more header fields than headers_count_max {HEADERS_COUNT_MAX}")
+            }
             Self::BodyTooLarge { bytes, bytes_max } => {
                 write!(f, "body of {bytes} bytes or more exceeds its bound of {bytes_max}")
             }

@@ -1,9 +1,10 @@
 //! Request heads: bytes in, a borrowed [`Head`] and its length out.
 //!
-//! The tokens are found by `httparse`; this module then holds the head to RFC 9112 without its leniencies, because a head
-//! that two servers read differently is how requests are smuggled. Every line ends in CRLF, framing headers are spelled in
-//! exactly one way, and what remains ambiguous is refused. One pass over the fields notes where every [`Known`] header
-//! lies. No allocation. Invariant: an accepted head has at most one way to find the end of its body.
+//! The tokens are found by `httparse`; this module then holds the head to RFC 9112 without its leniencies,
+//! because a head that two servers read differently is how requests are smuggled. Every line ends in CRLF,
+//! framing headers are spelled in exactly one way, and what remains ambiguous is refused. One pass over the
+//! fields notes where every [`Known`] header lies. No allocation. Invariant: an accepted head has at most one
+//! way to find the end of its body.
 
 use std::mem::MaybeUninit;
 
@@ -86,6 +87,7 @@ const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
 
 /// A complete request head, borrowed from the receive buffer.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // independent facts about a request
 pub struct Head<'a> {
     /// The method.
     pub method: Method<'a>,
@@ -97,7 +99,8 @@ pub struct Head<'a> {
     pub query: &'a str,
     /// 0 for HTTP/1.0, 1 for HTTP/1.1.
     pub minor_version: u8,
-    /// Bytes of the input that the head took, with its empty line (and one empty line before it, if there was one).
+    /// Bytes of the input that the head took, with its empty line (and one empty line before it, if there was
+    /// one).
     pub consumed: usize,
     /// How the end of the body is found.
     pub framing: Framing,
@@ -107,7 +110,8 @@ pub struct Head<'a> {
     pub expect_continue: bool,
     /// Whether this is a WebSocket handshake (`GET`, HTTP/1.1, `Connection: upgrade`, `Upgrade: websocket`).
     pub upgrade_websocket: bool,
-    /// Whether a field named `Sprawl-Header-…` or `ce-…` is there, so that [`Head::headers`] is worth walking.
+    /// Whether a field named `Sprawl-Header-…` or `ce-…` is there, so that [`Head::headers`] is worth
+    /// walking.
     pub has_record_headers: bool,
     /// Number of header fields.
     pub headers_count: usize,
@@ -168,7 +172,8 @@ impl<'a> Iterator for Headers<'a> {
 
 /// Parses the head at the start of `bytes`.
 ///
-/// `Ok(None)` when more bytes are needed; that answer is bounded, `bytes` of `HEAD_BYTES_MAX` or more never get it.
+/// `Ok(None)` when more bytes are needed; that answer is bounded, `bytes` of `HEAD_BYTES_MAX` or more never
+/// get it.
 ///
 /// # Errors
 /// Any [`HttpError`] except `BodyTooLarge`; the connection must be closed.
@@ -178,7 +183,9 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, HttpError> {
     match &bytes[start..] {
         [] => return Ok(None),
         [b'\r'] if start == 0 => return Ok(None),
-        [b'\r' | b'\n', ..] => return Err(HttpError::Malformed("empty line where a request line is expected")),
+        [b'\r' | b'\n', ..] => {
+            return Err(HttpError::Malformed("empty line where a request line is expected"))
+        }
         _ => {}
     }
     let window = &bytes[start..bytes.len().min(start + HEAD_BYTES_MAX)];
@@ -189,7 +196,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, HttpError> {
         Ok(httparse::Status::Partial) => return incomplete(window),
         Err(error) => return Err(refusal(error)),
     };
-    let (Some(method), Some(target), Some(minor_version)) = (request.method, request.path, request.version) else {
+    let (Some(method), Some(target), Some(minor_version)) = (request.method, request.path, request.version)
+    else {
         return Err(HttpError::Malformed("malformed request line"));
     };
     let request_line = method.len() + 1 + target.len() + " HTTP/1.x".len();
@@ -197,7 +205,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, HttpError> {
         return Err(HttpError::RequestLineTooLong);
     }
     let window = &window[..length];
-    let fields = Fields::read(window, request_line, request.headers)?;
+    let mut fields = Fields::new(window, request.headers.len());
+    fields.read(request_line, request.headers)?;
     let method = Method::new(method);
     let (authority, path, query) = split_target(method, target)?;
     fields.check_host(minor_version, authority)?;
@@ -210,7 +219,11 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, HttpError> {
         minor_version,
         consumed: start + length,
         framing,
-        keep_alive: if minor_version == 0 { fields.asks_keep_alive && !fields.asks_close } else { !fields.asks_close },
+        keep_alive: if minor_version == 0 {
+            fields.asks_keep_alive && !fields.asks_close
+        } else {
+            !fields.asks_close
+        },
         expect_continue: fields.expects_continue
             && minor_version == 1
             && !matches!(framing, Framing::None | Framing::Length(0)),
@@ -251,6 +264,7 @@ fn refusal(error: httparse::Error) -> HttpError {
 }
 
 /// What one pass over the fields found.
+#[allow(clippy::struct_excessive_bools)] // independent facts about a request
 struct Fields<'a> {
     window: &'a [u8],
     known: [Span; Known::COUNT],
@@ -266,12 +280,11 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Walks the fields in order, holding every line to `name ":" OWS value OWS CRLF` with nothing between.
-    fn read(window: &'a [u8], request_line: usize, headers: &[httparse::Header<'a>]) -> Result<Self, HttpError> {
-        let mut fields = Self {
+    fn new(window: &'a [u8], count: usize) -> Self {
+        Self {
             window,
             known: [Span::default(); Known::COUNT],
-            count: headers.len(),
+            count,
             length: None,
             is_chunked: false,
             asks_close: false,
@@ -280,7 +293,12 @@ impl<'a> Fields<'a> {
             asks_websocket: false,
             expects_continue: false,
             has_record_headers: false,
-        };
+        }
+    }
+
+    /// Walks the fields in order, holding every line to `name ":" OWS value OWS CRLF` with nothing between.
+    fn read(&mut self, request_line: usize, headers: &[httparse::Header<'a>]) -> Result<(), HttpError> {
+        let window = self.window;
         let mut at = line_end(window, request_line)?;
         for header in headers {
             let name_end = at + header.name.len();
@@ -289,18 +307,18 @@ impl<'a> Fields<'a> {
             if header.name.as_ptr() as usize != window.as_ptr() as usize + at || start <= name_end {
                 return Err(HttpError::Malformed("malformed header line"));
             }
-            if header.name.bytes().any(|byte| byte == b'_') {
-                return Err(HttpError::Malformed("underscore in a header name"));
-            }
             while matches!(window.get(end), Some(b' ' | b'\t')) {
                 end += 1;
             }
             at = line_end(window, end)?;
             let raw = &window[name_end + 1..end];
             match Known::lookup(header.name.as_bytes()) {
-                Some(known) => fields.note(known, start, header.value, raw)?,
+                Some(known) => self.note(known, start, header.value, raw)?,
+                None if header.name.contains('_') => {
+                    return Err(HttpError::Malformed("underscore in a header name"));
+                }
                 None => {
-                    fields.has_record_headers |=
+                    self.has_record_headers |=
                         record_header_name(header.name).is_some() || is_cloud_event_attribute(header.name);
                 }
             }
@@ -308,7 +326,7 @@ impl<'a> Fields<'a> {
         if line_end(window, at)? != window.len() {
             return Err(HttpError::Malformed("malformed end of the head"));
         }
-        Ok(fields)
+        Ok(())
     }
 
     fn note(&mut self, known: Known, start: usize, value: &[u8], raw: &[u8]) -> Result<(), HttpError> {
@@ -374,7 +392,9 @@ impl<'a> Fields<'a> {
 
     fn framing(&self, method: Method<'_>, minor_version: u8) -> Result<Framing, HttpError> {
         let framing = match (self.is_chunked, self.length) {
-            (true, Some(_)) => return Err(HttpError::Malformed("Content-Length and Transfer-Encoding together")),
+            (true, Some(_)) => {
+                return Err(HttpError::Malformed("Content-Length and Transfer-Encoding together"))
+            }
             (true, None) if minor_version == 0 => {
                 return Err(HttpError::Malformed("Transfer-Encoding in HTTP/1.0"));
             }
@@ -419,7 +439,8 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// What a byte may be in a request target: 0 refused, 1 plain, 2 needs a look.
 const TARGET: [u8; 256] = {
     let mut table = [0; 256];
-    // RFC 3986 pchar, "/" and "?"; and ">", which closes a topic pattern and which clients send as it is typed.
+    // RFC 3986 pchar, "/" and "?"; and ">", which closes a topic pattern and which clients send as it is
+    // typed.
     let plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/>";
     let mut index = 0;
     while index < plain.len() {
@@ -432,7 +453,10 @@ const TARGET: [u8; 256] = {
 };
 
 /// Splits a target into authority (absolute form only), path and query.
-fn split_target<'a>(method: Method<'_>, target: &'a str) -> Result<(Option<&'a str>, &'a str, &'a str), HttpError> {
+fn split_target<'a>(
+    method: Method<'_>,
+    target: &'a str,
+) -> Result<(Option<&'a str>, &'a str, &'a str), HttpError> {
     const BAD_FORM: HttpError = HttpError::Malformed("request target is not a path");
     if target == "*" {
         return if method == Method::Options { Ok((None, target, "")) } else { Err(BAD_FORM) };
@@ -460,11 +484,18 @@ fn split_target<'a>(method: Method<'_>, target: &'a str) -> Result<(Option<&'a s
 /// Splits at the first `?`; every byte is checked, and percent-encoding where it makes up the path.
 fn split_path(target: &str) -> Result<(&str, &str), HttpError> {
     let bytes = target.as_bytes();
+    let Some(plain) = bytes.iter().position(|&byte| TARGET[usize::from(byte)] != 1) else {
+        return Ok((target, ""));
+    };
     let mut question = None;
-    for (at, &byte) in bytes.iter().enumerate() {
+    for (at, &byte) in bytes.iter().enumerate().skip(plain) {
         match TARGET[usize::from(byte)] {
             1 => {}
-            0 => return Err(HttpError::Malformed("character that must be percent-encoded in the request target")),
+            0 => {
+                return Err(HttpError::Malformed(
+                    "character that must be percent-encoded in the request target",
+                ))
+            }
             _ if byte == b'?' => {
                 question.get_or_insert(at);
             }
@@ -485,26 +516,57 @@ fn split_path(target: &str) -> Result<(&str, &str), HttpError> {
 
 /// Whether the bytes are `host [":" port]` without user information, list or blank (an empty host is legal).
 fn is_authority(bytes: &[u8]) -> bool {
-    let (host, port) = match bytes.first() {
-        Some(b'[') => match memchr::memchr(b']', bytes) {
-            Some(end) if bytes[1..end].iter().all(|&byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)) => {
-                bytes.split_at(end + 1)
-            }
-            _ => return false,
-        },
-        _ => {
-            let end = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
-            if !bytes[..end].iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte)) {
-                return false;
-            }
-            bytes.split_at(end)
+    let is_bracketed = bytes.first() == Some(&b'[');
+    let host_end = if is_bracketed {
+        memchr::memchr(b']', bytes).map_or(bytes.len(), |end| end + 1)
+    } else {
+        memchr::memchr(b':', bytes).unwrap_or(bytes.len())
+    };
+    let (host, port) = bytes.split_at(host_end);
+    let is_host = if is_bracketed {
+        matches!(host, [b'[', address @ .., b']'] if address.iter().all(|byte| is_address_byte(*byte)))
+    } else {
+        host.iter().all(|&byte| HOST_NAME[usize::from(byte)])
+    };
+    let is_port = match port {
+        [] => true,
+        [_, digits @ ..] => {
+            port[0] == b':' && !host.is_empty() && digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit)
         }
     };
-    match port {
-        [] => true,
-        [b':', digits @ ..] => {
-            !host.is_empty() && digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit)
-        }
-        _ => false,
-    }
+    is_host && is_port
 }
+
+const fn is_address_byte(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')
+}
+
+/// What a byte may be in a host name: RFC 3986 reg-name, without the comma that a merged list would bring.
+const HOST_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[allow(clippy::cast_possible_truncation)] // below 256
+        let letter = byte as u8;
+        table[byte] = letter.is_ascii_alphanumeric()
+            || matches!(
+                letter,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+            );
+        byte += 1;
+    }
+    table
+};

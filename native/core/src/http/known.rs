@@ -1,8 +1,8 @@
 //! The header names this node gives a meaning, as indices of a small table.
 //!
-//! In: a header name in any case. Out: its [`Known`]. A head parsed once holds the place of every known header, so that
-//! nobody scans the fields a second time. A name outside the table carries no meaning here, except those that begin
-//! with `Sprawl-Header-` or `ce-`, which become headers of the record.
+//! In: a header name in any case. Out: its [`Known`]. A head parsed once holds the place of every known
+//! header, so that nobody scans the fields a second time. A name outside the table carries no meaning here,
+//! except those that begin with `Sprawl-Header-` or `ce-`, which become headers of the record.
 
 macro_rules! known {
     ($($(#[$doc:meta])* $name:ident $text:literal $single:literal;)*) => {
@@ -22,7 +22,8 @@ macro_rules! known {
             #[must_use]
             pub const fn name(self) -> &'static str { match self { $(Known::$name => $text,)* } }
 
-            /// Whether a second field of this name makes the request ambiguous (and refused). The others are lists.
+            /// Whether a second field of this name makes the request ambiguous (and refused). The others are
+            /// lists.
             #[must_use]
             pub const fn is_singleton(self) -> bool { match self { $(Known::$name => $single,)* } }
         }
@@ -101,29 +102,69 @@ known! {
 }
 
 impl Known {
-    /// The known header of this name, in any case.
+    /// The known header of this name, in any case. `name` is a token.
     #[must_use]
     pub fn lookup(name: &[u8]) -> Option<Self> {
-        let candidates: &[Known] = match name.len() {
-            4 => &[Self::Host],
-            6 => &[Self::Accept, Self::Expect, Self::Origin, Self::Prefer],
-            7 => &[Self::Upgrade],
-            8 => &[Self::IfMatch],
-            9 => &[Self::SprawlAt],
-            10 => &[Self::Connection, Self::UserAgent, Self::SprawlKey, Self::SprawlTtl, Self::Tracestate],
-            11 => &[Self::ProducerId, Self::Traceparent],
-            12 => &[Self::ContentType, Self::ProducerSeq, Self::SprawlDelay],
-            13 => &[Self::Authorization, Self::IfNoneMatch, Self::LastEventId],
-            14 => &[Self::ContentLength, Self::ProducerEpoch, Self::SecFetchSite],
-            15 => &[Self::AcceptEncoding, Self::IdempotencyKey],
-            16 => &[Self::ContentEncoding, Self::SprawlPartition],
-            17 => &[Self::TransferEncoding, Self::SecWebSocketKey, Self::SprawlDurability],
-            21 => &[Self::SecWebSocketVersion],
-            22 => &[Self::SecWebSocketProtocol],
-            24 => &[Self::SecWebSocketExtensions],
+        let first = name.first()? | 0x20;
+        let candidate = match (name.len(), first) {
+            (4, b'h') => Self::Host,
+            (6, b'a') => Self::Accept,
+            (6, b'e') => Self::Expect,
+            (6, b'o') => Self::Origin,
+            (6, b'p') => Self::Prefer,
+            (7, b'u') => Self::Upgrade,
+            (8, b'i') => Self::IfMatch,
+            (9, b's') => Self::SprawlAt,
+            (10, b'c') => Self::Connection,
+            (10, b's') if name[7] | 0x20 == b'k' => Self::SprawlKey,
+            (10, b's') => Self::SprawlTtl,
+            (10, b't') => Self::Tracestate,
+            (10, b'u') => Self::UserAgent,
+            (11, b'p') => Self::ProducerId,
+            (11, b't') => Self::Traceparent,
+            (12, b'c') => Self::ContentType,
+            (12, b'p') => Self::ProducerSeq,
+            (12, b's') => Self::SprawlDelay,
+            (13, b'a') => Self::Authorization,
+            (13, b'i') => Self::IfNoneMatch,
+            (13, b'l') => Self::LastEventId,
+            (14, b'c') => Self::ContentLength,
+            (14, b'p') => Self::ProducerEpoch,
+            (14, b's') => Self::SecFetchSite,
+            (15, b'a') => Self::AcceptEncoding,
+            (15, b'i') => Self::IdempotencyKey,
+            (16, b'c') => Self::ContentEncoding,
+            (16, b's') => Self::SprawlPartition,
+            (17, b's') if name[1] | 0x20 == b'e' => Self::SecWebSocketKey,
+            (17, b's') => Self::SprawlDurability,
+            (17, b't') => Self::TransferEncoding,
+            (21, b's') => Self::SecWebSocketVersion,
+            (22, b's') => Self::SecWebSocketProtocol,
+            (24, b's') => Self::SecWebSocketExtensions,
             _ => return None,
         };
-        candidates.iter().copied().find(|known| name.eq_ignore_ascii_case(known.name().as_bytes()))
+        is_same_token(name, candidate.name().as_bytes()).then_some(candidate)
+    }
+}
+
+/// Whether a token equals `lower` in any case, eight bytes at a time. `lower` holds small letters and hyphens
+/// only, so that setting the bit of small letters suffices: no other token byte turns into one of these.
+fn is_same_token(token: &[u8], lower: &[u8]) -> bool {
+    const SMALL: u64 = u64::from_le_bytes([0x20; 8]);
+    if token.len() != lower.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at + 8 <= lower.len() {
+        let (Some(a), Some(b)) = (token[at..].first_chunk(), lower[at..].first_chunk()) else { return false };
+        if u64::from_le_bytes(*a) | SMALL != u64::from_le_bytes(*b) {
+            return false;
+        }
+        at += 8;
+    }
+    match (token.last_chunk(), lower.last_chunk()) {
+        (Some(a), Some(b)) => u64::from_le_bytes(*a) | SMALL == u64::from_le_bytes(*b),
+        _ => token[at..].iter().zip(&lower[at..]).all(|(a, b)| a | 0x20 == *b),
     }
 }
 
@@ -135,7 +176,7 @@ pub fn record_header_name(name: &str) -> Option<&str> {
     (prefix.eq_ignore_ascii_case(PREFIX) && !rest.is_empty()).then_some(rest)
 }
 
-/// Whether a field belongs to a CloudEvent in binary mode (`ce-<attribute>`).
+/// Whether a field belongs to a `CloudEvents` event in binary mode (`ce-<attribute>`).
 #[must_use]
 pub fn is_cloud_event_attribute(name: &str) -> bool {
     name.len() > 3 && name.as_bytes()[..3].eq_ignore_ascii_case(b"ce-")
@@ -156,7 +197,18 @@ mod tests {
 
     #[test]
     fn names_near_a_known_one_are_unknown() {
-        for name in ["", "hosts", "hos", "content_type", "x-accept", "sprawl-tt1"] {
+        for name in [
+            "",
+            "hosts",
+            "hos",
+            "content_type",
+            "x-accept",
+            "sprawl-tt1",
+            "content-typf",
+            "dontent-type",
+            "content.type",
+            "iost",
+        ] {
             assert_eq!(Known::lookup(name.as_bytes()), None, "{name}");
         }
     }

@@ -88,7 +88,9 @@ mod tests {
     use super::*;
 
     fn decoded(query: &str) -> Vec<(String, String)> {
-        pairs(query).map(|pair| pair.map(|(name, value)| (name.into_owned(), value.into_owned())).unwrap()).collect()
+        pairs(query)
+            .map(|pair| pair.map(|(name, value)| (name.into_owned(), value.into_owned())).unwrap())
+            .collect()
     }
 
     fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -150,6 +150,44 @@ impl Log {
         Ok(stored(offset, append_ms, false))
     }
 
+    /// Appends records to one partition, all or none: what could refuse one of them is looked at first.
+    ///
+    /// # Errors
+    /// The first refusal; `invalid_member` when the records belong to different partitions. Nothing was stored.
+    pub fn publish_all(
+        &mut self,
+        topic: u32,
+        records: &[NewRecord<'_>],
+        options: &Options,
+        now_ns: i64,
+    ) -> Result<Vec<Receipt>, Problem> {
+        let now_ns = self.advance(now_ns);
+        let mut chosen = None;
+        let (mut bytes, mut largest) = (0, 0);
+        for (at, record) in records.iter().enumerate() {
+            let handle = self.choose(topic, record, options)?;
+            if *chosen.get_or_insert(handle) != handle {
+                let detail = "messages of an atomic publish belong to different partitions; give them one key or partition=";
+                return Err(Problem::new(Code::InvalidMember, detail).at(format!("/messages/{at}")));
+            }
+            if let Some(key) = record.idempotency_key {
+                let known = self.keys.find(dedup::key_hash(key), handle, now_ns);
+                if let Some(known) = known.filter(|k| k.content != content_hash(record)) {
+                    let detail = format!("this idempotency key stored another message at offset {}", known.offset);
+                    return Err(Problem::new(Code::IdempotencyConflict, detail).at(format!("/messages/{at}")));
+                }
+            }
+            bytes += record.value.len();
+            largest = largest.max(record.value.len());
+        }
+        let Some(handle) = chosen else { return Ok(Vec::new()) };
+        let keyed = records.iter().filter(|r| r.idempotency_key.is_some()).count();
+        self.keys.reserve_many(keyed, now_ns)?;
+        self.admit(topic, handle, bytes, largest as u64, options.expect)?;
+        let options = Options { expect: None, ..*options };
+        records.iter().map(|record| self.publish(topic, record, &options, now_ns)).collect()
+    }
+
     /// Appends a batch that [`batch::verify`] accepted. It is visible at once.
     ///
     /// # Errors

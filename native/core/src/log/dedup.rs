@@ -76,8 +76,16 @@ impl Keys {
     /// # Errors
     /// `too_many_requests` at the bound: the window is never shortened.
     pub fn reserve(&mut self, now_ns: i64) -> Result<(), Problem> {
+        self.reserve_many(1, now_ns)
+    }
+
+    /// [`Keys::reserve`] for several keys.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reserve_many(&mut self, count: usize, now_ns: i64) -> Result<(), Problem> {
         self.expire(now_ns);
-        if self.entries.len() < self.count_max {
+        if self.entries.len() + count <= self.count_max {
             return Ok(());
         }
         let bound = self.count_max;

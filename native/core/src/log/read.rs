@@ -39,7 +39,56 @@ impl Batch<'_> {
     }
 }
 
+/// One record by value.
+pub struct Found {
+    /// Payload.
+    pub value: Vec<u8>,
+    /// Key.
+    pub key: Option<Vec<u8>>,
+    /// Headers in order.
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Media type.
+    pub content_type: Option<String>,
+    /// The producer's time, ms since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// Its own lifetime, or 0.
+    pub ttl_s: u32,
+    /// Append time, ns since the Unix epoch.
+    pub append_ns: i64,
+}
+
 impl Log {
+    /// One record, or `None` when it is not there or its lifetime is over.
+    #[must_use]
+    pub fn find(&self, handle: u32, offset: u64, now_ns: i64) -> Option<Found> {
+        let batch = self.batches(handle, offset).next()?;
+        let mut scratch = Vec::new();
+        let records = crate::batch::records(batch.bytes, &mut scratch).ok()?;
+        let record = records.flatten().find(|r| u64::try_from(r.offset) == Ok(offset))?;
+        let ttl_s = record.ttl_s.unwrap_or_default();
+        let topic = self.topics.get(self.part(handle).topic);
+        let topic_ttl = topic.config.as_deref().map_or(0, |c| c.ttl_s);
+        let lifetime_s = if ttl_s > 0 { u64::from(ttl_s) } else { topic_ttl };
+        if lifetime_s > 0 && batch.envelope.append_ns + super::append::seconds(lifetime_s) <= now_ns {
+            return None;
+        }
+        Some(Found {
+            value: record.value.unwrap_or_default().to_vec(),
+            key: record.key.map(<[u8]>::to_vec),
+            headers: record.headers.map(|(n, v)| (n.to_vec(), v.to_vec())).collect(),
+            content_type: record.content_type.map(str::to_owned),
+            timestamp_ms: record.timestamp_ms,
+            ttl_s,
+            append_ns: batch.envelope.append_ns,
+        })
+    }
+
+    /// Readable records of all live topics: appended less dropped.
+    #[must_use]
+    pub fn records_held(&self) -> u64 {
+        self.counters.records - self.counters.evicted_records - self.counters.retired_records
+    }
+
     /// First offset of a read. What was appended in this tick is sealed first, so everybody reads their own writes.
     pub fn resolve(&mut self, handle: u32, start: Start) -> u64 {
         self.seal_part(handle);

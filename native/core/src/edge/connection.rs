@@ -1,0 +1,518 @@
+//! One connection: where it stands between requests, and what the driver has to do next.
+
+use super::publish::{is_media_type, Asked, NDJSON};
+use super::reader::Reader;
+use super::{route, Edge, Exchange, Hot};
+use crate::http::chunked::Decoder;
+use crate::http::response::{self, Refusal};
+use crate::http::{head, Framing, Head, HttpError, Known};
+use crate::limits::{BODY_BYTES_MAX, BUFFERED_BYTES_MAX, COLD_BODY_BYTES_MAX};
+use crate::log::Options;
+use crate::problem::{Code, Problem};
+
+/// A complete request that the hot paths do not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Method token.
+    pub method: String,
+    /// Path as sent.
+    pub path: String,
+    /// Query as sent.
+    pub query: String,
+    /// 0 or 1.
+    pub minor_version: u8,
+    /// Whether the connection stays open afterwards.
+    pub keep_alive: bool,
+    /// Fields in order, names in lower case.
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The body without its framing.
+    pub body: Vec<u8>,
+}
+
+/// A read that has not been answered, or streams.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The cursor.
+    pub reader: Reader,
+    /// It has no end.
+    pub streams: bool,
+    /// The stream is framed in chunks (HTTP/1.1).
+    pub is_chunked: bool,
+    /// What the answer says about the connection.
+    pub connection: response::Connection,
+    /// Bytes of a plain answer.
+    pub bytes_max: usize,
+    /// Messages of a plain answer.
+    pub messages_max: u64,
+}
+
+/// What the driver does after it wrote the answer bytes.
+#[derive(Debug)]
+pub enum Step {
+    /// Read on.
+    More,
+    /// Answer this request, then [`Edge::resume`].
+    Cold(Box<Request>),
+    /// Take the connection over for a WebSocket.
+    Upgrade(Box<Request>),
+    /// [`Edge::answer_fetch`] when the reader is ready or this time (ns) has come, then [`Edge::resume`].
+    Wait(Box<Waiting>, i64),
+    /// Write what the reader gives until it ends.
+    Stream(Box<Waiting>),
+    /// Close when everything is written.
+    Close,
+}
+
+enum State {
+    /// Between requests, or inside one whose bytes are not complete.
+    Request,
+    /// Inside a chunked body.
+    Chunked { head: Vec<u8>, decoder: Decoder, body: Vec<u8>, bound: usize },
+    /// Inside a stream of lines.
+    Lines(Box<Lines>),
+    /// An answer of the driver is pending.
+    Pending,
+    /// Nothing more is read.
+    Closed,
+}
+
+struct Lines {
+    topic: String,
+    options: Options,
+    rest: LinesRest,
+    partial: Vec<u8>,
+    keep_alive: bool,
+}
+
+enum LinesRest {
+    Length(u64),
+    Chunked(Decoder),
+}
+
+/// How far an incomplete request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// No request has begun.
+    Nothing = 0,
+    /// Its head is not complete.
+    Head = 1,
+    /// Its body is not complete.
+    Body = 2,
+}
+
+/// A connection's parser state.
+pub struct Connection {
+    id: u64,
+    requests: u64,
+    buffer: Vec<u8>,
+    /// Bytes that `buffer` must hold before parsing makes sense.
+    needed: usize,
+    has_continued: bool,
+    /// Whether publish and fetch are served here; else every request is the driver's (the health port).
+    is_hot: bool,
+    state: State,
+}
+
+impl Connection {
+    /// A fresh connection; `id` keeps its keyless records together.
+    #[must_use]
+    pub fn new(id: u64, is_hot: bool) -> Self {
+        Self { id, requests: 0, buffer: Vec::new(), needed: 0, has_continued: false, is_hot, state: State::Request }
+    }
+
+    /// Bytes held for it.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let inside = match &self.state {
+            State::Chunked { head, body, .. } => head.len() + body.len(),
+            State::Lines(lines) => lines.partial.len(),
+            _ => 0,
+        };
+        self.buffer.len() + inside
+    }
+
+    /// How far a request has come whose bytes are not complete: its deadline runs.
+    #[must_use]
+    pub fn inside(&self) -> Inside {
+        match &self.state {
+            State::Request if self.buffer.is_empty() => Inside::Nothing,
+            State::Request if self.needed == 0 => Inside::Head,
+            State::Request | State::Chunked { .. } => Inside::Body,
+            // A stream of lines may be silent as long as it likes.
+            State::Lines(_) | State::Pending | State::Closed => Inside::Nothing,
+        }
+    }
+
+    /// Whether an answer of the driver is pending.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        matches!(self.state, State::Pending)
+    }
+}
+
+/// How one request ended.
+enum Served {
+    /// Answered, with this many bytes of input consumed.
+    Next(usize),
+    /// More input is needed.
+    Starved,
+    /// The driver is needed, after this many bytes.
+    Step(usize, Step),
+}
+
+impl Edge {
+    /// Takes bytes of a connection; appends answers to `out` and says what the driver does next.
+    pub fn receive(&mut self, connection: &mut Connection, data: &[u8], now_ns: i64, out: &mut Vec<u8>) -> Step {
+        self.stats.bytes_in += data.len() as u64;
+        let before = connection.held();
+        let step = self.advance(connection, data, now_ns, out);
+        self.buffered = self.buffered + connection.held() - before;
+        self.stats.bytes_out += out.len() as u64;
+        step
+    }
+
+    /// Goes on after an answer of the driver.
+    pub fn resume(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) -> Step {
+        if matches!(connection.state, State::Pending) {
+            connection.state = State::Request;
+            connection.needed = 0;
+        }
+        self.receive(connection, &[], now_ns, out)
+    }
+
+    /// Gives back what a closed connection held.
+    pub fn forget(&mut self, connection: &mut Connection) {
+        self.buffered -= connection.held();
+        connection.buffer = Vec::new();
+        connection.state = State::Closed;
+    }
+
+    /// Bytes that came after a request that upgraded the connection.
+    pub fn take_rest(&mut self, connection: &mut Connection) -> Vec<u8> {
+        self.buffered -= connection.held();
+        connection.state = State::Closed;
+        std::mem::take(&mut connection.buffer)
+    }
+
+    /// Ends a connection whose request did not arrive in time.
+    pub fn time_out(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) {
+        let problem = Problem::new(Code::RequestTimeout, "the request was not complete in time");
+        self.hang_up(&problem, now_ns, out);
+        self.forget(connection);
+    }
+
+    fn advance(&mut self, connection: &mut Connection, data: &[u8], now_ns: i64, out: &mut Vec<u8>) -> Step {
+        match connection.state {
+            State::Closed => return Step::More,
+            State::Pending => {
+                connection.buffer.extend_from_slice(data);
+                return Step::More;
+            }
+            _ => {}
+        }
+        let mut taken = std::mem::take(&mut connection.buffer);
+        let input: &[u8] = if taken.is_empty() {
+            data
+        } else {
+            taken.extend_from_slice(data);
+            &taken
+        };
+        if input.len() < connection.needed {
+            connection.buffer = if taken.is_empty() { input.to_vec() } else { taken };
+            return Step::More;
+        }
+        connection.needed = 0;
+        let mut at = 0;
+        let mut step = Step::More;
+        while at < input.len() {
+            let served = match &mut connection.state {
+                State::Request => self.serve(connection, &input[at..], now_ns, out),
+                State::Chunked { .. } => self.collect(connection, &input[at..], now_ns, out),
+                State::Lines(_) => self.lines(connection, &input[at..], now_ns, out),
+                State::Pending | State::Closed => break,
+            };
+            match served {
+                Ok(Served::Next(consumed)) => at += consumed,
+                Ok(Served::Starved) => break,
+                Ok(Served::Step(consumed, next)) => {
+                    at += consumed;
+                    connection.state = if matches!(next, Step::Close) { State::Closed } else { State::Pending };
+                    step = next;
+                    break;
+                }
+                Err(problem) => {
+                    self.stats.malformed_requests += 1;
+                    self.hang_up(&problem, now_ns, out);
+                    connection.state = State::Closed;
+                    step = Step::Close;
+                    break;
+                }
+            }
+        }
+        if !matches!(connection.state, State::Closed) && at < input.len() {
+            if at == 0 && !taken.is_empty() {
+                connection.buffer = taken;
+            } else {
+                connection.buffer = Vec::with_capacity(connection.needed.max(input.len() - at));
+                connection.buffer.extend_from_slice(&input[at..]);
+            }
+        }
+        step
+    }
+
+    fn hang_up(&mut self, problem: &Problem, now_ns: i64, out: &mut Vec<u8>) {
+        let date = *self.clock.date(now_ns);
+        response::problem(out, problem, &Refusal::closing(&date));
+    }
+
+    /// Serves the request at the start of `input`.
+    fn serve(
+        &mut self,
+        connection: &mut Connection,
+        input: &[u8],
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Result<Served, Problem> {
+        let Some(head) = head::parse(input).map_err(HttpError::problem)? else { return Ok(Served::Starved) };
+        let hot = route(&head).filter(|_| connection.is_hot);
+        let bound = if hot.is_some() { BODY_BYTES_MAX } else { COLD_BODY_BYTES_MAX };
+        let is_lines = matches!(hot, Some(Hot::Publish(_))) && is_media_type(head.get(Known::ContentType), NDJSON);
+        let body_at = head.consumed;
+        let length = match head.framing {
+            Framing::None => 0,
+            Framing::Length(length) => length,
+            Framing::Chunked if is_lines => return self.begin_lines(connection, &head, now_ns, out),
+            Framing::Chunked => {
+                self.ask_for_body(connection, &head, out);
+                let head = input[..body_at].to_vec();
+                connection.has_continued = false;
+                connection.state = State::Chunked { head, decoder: Decoder::new(), body: Vec::new(), bound };
+                return Ok(Served::Next(body_at));
+            }
+        };
+        let available = (input.len() - body_at) as u64;
+        if available < length {
+            if is_lines {
+                return self.begin_lines(connection, &head, now_ns, out);
+            }
+            let total = admit_body(length, bound)?;
+            if total > 65_536 && self.buffered + total > BUFFERED_BYTES_MAX {
+                let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
+                return Err(Problem::new(Code::Busy, detail));
+            }
+            self.ask_for_body(connection, &head, out);
+            connection.needed = body_at + total;
+            return Ok(Served::Starved);
+        }
+        connection.has_continued = false;
+        let length = admit_body(length, bound)?;
+        let body = &input[body_at..body_at + length];
+        self.dispatch(connection, &head, hot, body, body_at + length, now_ns, out)
+    }
+
+    fn ask_for_body(&mut self, connection: &mut Connection, head: &Head<'_>, out: &mut Vec<u8>) {
+        if head.expect_continue && !connection.has_continued {
+            connection.has_continued = true;
+            out.extend_from_slice(response::CONTINUE);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // one complete request
+    fn dispatch(
+        &mut self,
+        connection: &mut Connection,
+        head: &Head<'_>,
+        hot: Option<Hot<'_>>,
+        body: &[u8],
+        consumed: usize,
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Result<Served, Problem> {
+        connection.requests += 1;
+        let is_alias = matches!(hot, Some(Hot::Alias));
+        let exchange = Exchange { head, now_ns, sticky: connection.id, number: connection.requests, is_alias };
+        let step = match hot {
+            Some(Hot::Fetch(_)) if head.upgrade_websocket => Step::Upgrade(Box::new(cold(head, body))),
+            Some(Hot::Fetch(topic)) => self.get_messages(&exchange, &topic, out),
+            Some(hot) => {
+                match (Self::check_origin(head), hot) {
+                    (Err(problem), _) => self.refuse(&exchange, &problem, out),
+                    (Ok(()), Hot::Publish(topic)) => self.post_messages(&exchange, &topic, body, out),
+                    (Ok(()), _) => self.post_alias(&exchange, body, out),
+                }
+                Step::More
+            }
+            None => {
+                self.stats.cold_requests += 1;
+                Step::Cold(Box::new(cold(head, body)))
+            }
+        };
+        match step {
+            Step::More if head.keep_alive => Ok(Served::Next(consumed)),
+            Step::More => Ok(Served::Step(consumed, Step::Close)),
+            step => Ok(Served::Step(consumed, step)),
+        }
+    }
+
+    fn collect(
+        &mut self,
+        connection: &mut Connection,
+        input: &[u8],
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Result<Served, Problem> {
+        let State::Chunked { decoder, body, bound, .. } = &mut connection.state else {
+            return Ok(Served::Starved);
+        };
+        let progress = decoder.decode(input, body, *bound).map_err(HttpError::problem)?;
+        if !progress.done {
+            if body.len() > 65_536 && self.buffered + body.len() > BUFFERED_BYTES_MAX {
+                let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
+                return Err(Problem::new(Code::Busy, detail));
+            }
+            return Ok(Served::Next(progress.consumed));
+        }
+        let done = std::mem::replace(&mut connection.state, State::Request);
+        let State::Chunked { head, body, .. } = done else { return Ok(Served::Starved) };
+        let head = head::parse(&head).map_err(HttpError::problem)?.expect("it was parsed before");
+        let hot = route(&head).filter(|_| connection.is_hot);
+        self.dispatch(connection, &head, hot, &body, progress.consumed, now_ns, out)
+    }
+
+    /// Begins a stream of lines whose body is not here yet.
+    fn begin_lines(
+        &mut self,
+        connection: &mut Connection,
+        head: &Head<'_>,
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Result<Served, Problem> {
+        self.ask_for_body(connection, head, out);
+        connection.has_continued = false;
+        connection.requests += 1;
+        self.stats.publish_requests += 1;
+        let exchange =
+            Exchange { head, now_ns, sticky: connection.id, number: connection.requests, is_alias: false };
+        let Some(Hot::Publish(topic)) = route(head) else { return Ok(Served::Starved) };
+        // A refusal here ends the connection: its body is not worth reading.
+        Self::check_origin(head)?;
+        let asked = Asked::parse(&exchange)?;
+        if head.minor_version == 0 {
+            return Err(Problem::new(Code::BadRequest, "a stream of lines needs HTTP/1.1"));
+        }
+        let rest = match head.framing {
+            Framing::Length(length) => LinesRest::Length(length),
+            _ => LinesRest::Chunked(Decoder::new()),
+        };
+        self.begin(&exchange, 200, NDJSON, out);
+        out.extend_from_slice(b"Sprawl-Durability: memory\r\n");
+        response::begin_chunks(out);
+        connection.state = State::Lines(Box::new(Lines {
+            topic: topic.into_owned(),
+            options: asked.options,
+            rest,
+            partial: Vec::new(),
+            keep_alive: head.keep_alive,
+        }));
+        Ok(Served::Next(head.consumed))
+    }
+
+    fn lines(
+        &mut self,
+        connection: &mut Connection,
+        input: &[u8],
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Result<Served, Problem> {
+        let State::Lines(lines) = &mut connection.state else { return Ok(Served::Starved) };
+        let mut decoded = Vec::new();
+        let (consumed, done, data): (usize, bool, &[u8]) = match &mut lines.rest {
+            LinesRest::Length(left) => {
+                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                *left -= take as u64;
+                (take, *left == 0, &input[..take])
+            }
+            LinesRest::Chunked(decoder) => {
+                let progress = decoder.decode(input, &mut decoded, usize::MAX);
+                match progress {
+                    Ok(progress) => (progress.consumed, progress.done, &decoded),
+                    Err(error) => return Ok(self.break_lines(&error.problem(), out)),
+                }
+            }
+        };
+        let mut results = std::mem::take(&mut self.scratch);
+        results.clear();
+        let mut rest = data;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let line = &rest[..end];
+            if lines.partial.is_empty() {
+                self.line(lines, line, now_ns, &mut results);
+            } else {
+                lines.partial.extend_from_slice(line);
+                let whole = std::mem::take(&mut lines.partial);
+                self.line(lines, &whole, now_ns, &mut results);
+            }
+            rest = &rest[end + 1..];
+        }
+        lines.partial.extend_from_slice(rest);
+        if done {
+            let last = std::mem::take(&mut lines.partial);
+            self.line(lines, &last, now_ns, &mut results);
+        }
+        response::chunk(out, &results);
+        self.scratch = results;
+        if lines.partial.len() > BODY_BYTES_MAX {
+            let bytes = lines.partial.len();
+            let detail = format!("line of {bytes} bytes or more exceeds body_bytes_max {BODY_BYTES_MAX}");
+            return Ok(self.break_lines(&Problem::new(Code::TooLarge, detail), out));
+        }
+        if !done {
+            return Ok(Served::Next(consumed));
+        }
+        response::end_chunks(out);
+        let keep_alive = lines.keep_alive;
+        connection.state = State::Request;
+        Ok(if keep_alive { Served::Next(consumed) } else { Served::Step(consumed, Step::Close) })
+    }
+
+    fn line(&mut self, lines: &Lines, line: &[u8], now_ns: i64, results: &mut Vec<u8>) {
+        let line = line.trim_ascii();
+        if !line.is_empty() {
+            self.publish_line(&lines.topic, line, &lines.options, now_ns, results);
+            results.push(b'\n');
+        }
+    }
+
+    /// The framing of a stream of lines is lost: one last line says why, and the connection closes.
+    fn break_lines(&mut self, problem: &Problem, out: &mut Vec<u8>) -> Served {
+        self.stats.malformed_requests += 1;
+        let date = *self.clock.date(0);
+        let mut line = Vec::new();
+        response::write_problem(&mut line, problem, &Refusal::closing(&date));
+        line.push(b'\n');
+        response::chunk(out, &line);
+        response::end_chunks(out);
+        Served::Step(0, Step::Close)
+    }
+}
+
+fn admit_body(length: u64, bound: usize) -> Result<usize, Problem> {
+    usize::try_from(length).ok().filter(|n| *n <= bound).ok_or_else(|| {
+        HttpError::BodyTooLarge { bytes: length, bytes_max: bound as u64 }.problem()
+    })
+}
+
+fn cold(head: &Head<'_>, body: &[u8]) -> Request {
+    Request {
+        method: head.method.as_str().to_owned(),
+        path: head.path.to_owned(),
+        query: head.query.to_owned(),
+        minor_version: head.minor_version,
+        keep_alive: head.keep_alive,
+        headers: head
+            .headers()
+            .map(|(name, value)| (name.to_ascii_lowercase().into_bytes(), value.to_vec()))
+            .collect(),
+        body: body.to_vec(),
+    }
+}

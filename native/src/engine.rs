@@ -1,0 +1,406 @@
+//! The engine: one node's log and HTTP edge, shared by all connections.
+use crate::connection::Connection;
+use crate::errors::to_py;
+use crate::reader::Reader;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use sprawl_core::edge::encode::Form;
+use sprawl_core::edge::fetch::Fetch;
+use sprawl_core::edge::{self, Edge, Waiting};
+use sprawl_core::http::response;
+use sprawl_core::ids;
+use sprawl_core::log::topics::Config;
+use sprawl_core::log::{Log, Put, Setup};
+use sprawl_core::problem::{Code, Problem};
+use sprawl_core::slots::SlotTable;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One pull that other readers at the same place share within a tick.
+pub struct Shared {
+    pub bytes: Py<PyBytes>,
+    pub after: edge::reader::Reader,
+    pub pulled: edge::reader::Pulled,
+}
+
+pub struct Inner {
+    pub edge: Edge,
+    pub out: Vec<u8>,
+    pub shared: HashMap<u128, Shared>,
+}
+
+/// Buffers above this are given back after use: one large answer must not stay for ever.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+impl Inner {
+    /// The answer bytes as an object, or `None`; the buffer is empty afterwards.
+    pub fn take_out<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        if self.out.is_empty() {
+            return None;
+        }
+        let bytes = PyBytes::new(py, &self.out);
+        self.out.clear();
+        if self.out.capacity() > KEPT_BYTES {
+            self.out = Vec::new();
+        }
+        Some(bytes)
+    }
+}
+
+#[pyclass(frozen, module = "sprawl._native")]
+pub struct Engine {
+    inner: Mutex<Inner>,
+}
+
+impl Engine {
+    /// The state, also after a panic inside a call: its invariants are checked where they are used.
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn form(name: &str) -> PyResult<Form> {
+    match name {
+        "json" => Ok(Form::Json),
+        "ndjson" => Ok(Form::Ndjson),
+        "sse" => Ok(Form::Sse),
+        "binary" => Ok(Form::Binary),
+        "ws-json" => Ok(Form::WsJson),
+        "ws-binary" => Ok(Form::WsBinary),
+        _ => Err(to_py(Problem::new(Code::InvalidParameter, format!("form {name} is not known")))),
+    }
+}
+
+fn member<'py, T>(config: &Bound<'py, PyDict>, name: &str, current: T) -> PyResult<T>
+where
+    T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
+{
+    match config.get_item(name)? {
+        Some(value) if !value.is_none() => value.extract(),
+        _ => Ok(current),
+    }
+}
+
+fn id_text(id: u64) -> String {
+    ids::topic_id_text(id).iter().map(|b| char::from(*b)).collect()
+}
+
+fn text_or_bytes<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyAny> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => pyo3::types::PyString::new(py, text).into_any(),
+        Err(_) => PyBytes::new(py, bytes).into_any(),
+    }
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (*, memory_bytes_max, chunk_bytes, dedup_keys_max, topics_max, seed, node_id, auto_create=true, delete_grace_s=86400))]
+    #[allow(clippy::too_many_arguments)] // keyword-only settings
+    fn new(
+        memory_bytes_max: usize,
+        chunk_bytes: usize,
+        dedup_keys_max: usize,
+        topics_max: usize,
+        seed: u64,
+        node_id: &str,
+        auto_create: bool,
+        delete_grace_s: u64,
+    ) -> PyResult<Self> {
+        let slots = SlotTable::single(node_id, 1)
+            .map_err(|error| to_py(Problem::new(Code::InvalidParameter, error.to_string())))?;
+        let setup =
+            Setup { memory_bytes_max, chunk_bytes, dedup_keys_max, topics_max, seed, auto_create, delete_grace_s };
+        let edge = Edge::new(Log::new(setup, Arc::new(slots)));
+        Ok(Self { inner: Mutex::new(Inner { edge, out: Vec::new(), shared: HashMap::new() }) })
+    }
+
+    fn connection(slf: Py<Self>, id: u64, is_hot: bool) -> Connection {
+        Connection::new(slf, id, is_hot)
+    }
+
+    #[pyo3(signature = (topic, query, form, last_event_id, now_ns))]
+    fn reader(
+        slf: Py<Self>,
+        topic: &str,
+        query: &[u8],
+        form: &str,
+        last_event_id: Option<&str>,
+        now_ns: i64,
+    ) -> PyResult<Reader> {
+        let form = self::form(form)?;
+        let query = std::str::from_utf8(query)
+            .map_err(|_| to_py(Problem::new(Code::InvalidParameter, "the query is not UTF-8")))?;
+        let made = Fetch::parse(query, last_event_id, now_ns).and_then(|fetch| {
+            let (bytes_max, messages_max) = (fetch.bytes_max, fetch.messages_max());
+            let reader = fetch.reader(&mut slf.get().lock().edge.log, topic, form)?;
+            let connection = response::Connection::Implied;
+            Ok(Waiting { reader, streams: true, is_chunked: false, connection, bytes_max, messages_max })
+        });
+        Ok(Reader::new(slf, made.map_err(to_py)?))
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.lock().edge.log.is_dirty()
+    }
+
+    fn end_tick(&self, now_ns: i64) -> (Vec<u32>, Vec<u32>) {
+        let mut inner = self.lock();
+        inner.shared.clear();
+        let woken = inner.edge.log.end_tick(now_ns);
+        let born = inner.edge.log.take_born();
+        (woken, born)
+    }
+
+    fn sweep(&self, now_ns: i64) {
+        self.lock().edge.log.sweep(now_ns);
+    }
+
+    fn watch(&self, handle: u32, waits: bool) {
+        self.lock().edge.log.watch(handle, waits);
+    }
+
+    #[setter]
+    fn set_is_draining(&self, value: bool) {
+        self.lock().edge.is_draining = value;
+    }
+
+    fn publish_json<'py>(&self, py: Python<'py>, topic: &str, line: &[u8], now_ns: i64) -> Bound<'py, PyBytes> {
+        let mut inner = self.lock();
+        let mut out = std::mem::take(&mut inner.out);
+        inner.edge.publish_line(topic, line, &sprawl_core::log::Options::default(), now_ns, &mut out);
+        inner.out = out;
+        inner.take_out(py).expect("a line has a result")
+    }
+
+    fn topic_put(&self, name: &str, config: &Bound<'_, PyDict>, now_ns: i64) -> PyResult<&'static str> {
+        let mut inner = self.lock();
+        let log = &mut inner.edge.log;
+        let old = log.topic(name.as_bytes()).map_or_else(Config::default, |t| log.topics().get(t).config());
+        let new = Config {
+            partitions: member(config, "partitions", old.partitions)?,
+            ttl_s: member(config, "ttl_s", old.ttl_s)?,
+            retention_age_s: member(config, "retention_age_s", old.retention_age_s)?,
+            retention_bytes: member(config, "retention_bytes", old.retention_bytes)?,
+            retention_count: member(config, "retention_count", old.retention_count)?,
+            discard_new: member(config, "discard_new", old.discard_new)?,
+            dedup_window_s: member(config, "dedup_window_s", old.dedup_window_s)?,
+            message_bytes_max: member(config, "max_message_bytes", old.message_bytes_max)?,
+        };
+        match log.put_topic(name.as_bytes(), new, now_ns).map_err(to_py)? {
+            Put::Created => Ok("created"),
+            Put::Updated => Ok("updated"),
+            Put::Same => Ok("same"),
+        }
+    }
+
+    fn topic_get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let mut inner = self.lock();
+        let log = &mut inner.edge.log;
+        let Some(index) = log.topic(name.as_bytes()) else { return Ok(None) };
+        let parts = log.topics().get(index).parts.as_slice().to_vec();
+        let listed = PyList::empty(py);
+        for handle in parts {
+            log.settle(handle);
+            let part = log.part(handle);
+            let entry = PyDict::new(py);
+            entry.set_item("partition", part.number)?;
+            entry.set_item("slot", part.slot)?;
+            entry.set_item("epoch", log.epoch(handle))?;
+            entry.set_item("low_offset", part.low)?;
+            entry.set_item("high_offset", part.end)?;
+            entry.set_item("records", part.end - part.low)?;
+            entry.set_item("bytes", part.bytes)?;
+            let times = log.time_range(handle);
+            entry.set_item("oldest_ns", times.map(|t| t.0))?;
+            entry.set_item("newest_ns", times.map(|t| t.1))?;
+            listed.append(entry)?;
+        }
+        let topic = log.topics().get(index);
+        let config = topic.config();
+        let members = PyDict::new(py);
+        members.set_item("partitions", config.partitions)?;
+        members.set_item("ttl_s", config.ttl_s)?;
+        members.set_item("retention_age_s", config.retention_age_s)?;
+        members.set_item("retention_bytes", config.retention_bytes)?;
+        members.set_item("retention_count", config.retention_count)?;
+        members.set_item("discard_new", config.discard_new)?;
+        members.set_item("dedup_window_s", config.dedup_window_s)?;
+        members.set_item("max_message_bytes", config.message_bytes_max)?;
+        let answer = PyDict::new(py);
+        answer.set_item("name", topic.name_str())?;
+        answer.set_item("topic_id", id_text(topic.id))?;
+        answer.set_item("config", members)?;
+        answer.set_item("partitions", listed)?;
+        answer.set_item("created_ns", topic.created_ns)?;
+        Ok(Some(answer))
+    }
+
+    fn topics_page<'py>(
+        &self,
+        py: Python<'py>,
+        prefix: &str,
+        after: u32,
+        limit: usize,
+    ) -> PyResult<(Bound<'py, PyList>, Option<u32>)> {
+        // A page looks at so many entries at most: a rare prefix among a million topics must not hold the loop.
+        const LOOKED_AT_MAX: u32 = 20_000;
+        let inner = self.lock();
+        let log = &inner.edge.log;
+        let end = u32::try_from(log.topics().len()).expect("topics_max is below 2^32");
+        let listed = PyList::empty(py);
+        let mut at = after;
+        while at < end {
+            if listed.len() >= limit || at - after >= LOOKED_AT_MAX {
+                return Ok((listed, Some(at)));
+            }
+            let topic = log.topics().get(at);
+            at += 1;
+            if topic.deleted_ns != 0 || !topic.name.starts_with(prefix.as_bytes()) {
+                continue;
+            }
+            let parts = topic.parts.as_slice();
+            let times: Vec<_> = parts.iter().filter_map(|p| log.time_range(*p)).collect();
+            let entry = PyDict::new(py);
+            entry.set_item("name", topic.name_str())?;
+            entry.set_item("topic_id", id_text(topic.id))?;
+            entry.set_item("partitions", parts.len())?;
+            let records: u64 = parts.iter().map(|p| log.part(*p).end - log.part(*p).low).sum();
+            entry.set_item("records", records)?;
+            entry.set_item("bytes", parts.iter().map(|p| log.part(*p).bytes).sum::<u64>())?;
+            entry.set_item("oldest_ns", times.iter().map(|t| t.0).min())?;
+            entry.set_item("newest_ns", times.iter().map(|t| t.1).max())?;
+            entry.set_item("created_ns", topic.created_ns)?;
+            listed.append(entry)?;
+        }
+        Ok((listed, None))
+    }
+
+    fn topic_delete(&self, name: &str, now_ns: i64) -> bool {
+        self.lock().edge.log.delete_topic(name.as_bytes(), now_ns)
+    }
+
+    fn topic_undelete(&self, name: &str) -> bool {
+        self.lock().edge.log.undelete_topic(name.as_bytes())
+    }
+
+    fn message<'py>(
+        &self,
+        py: Python<'py>,
+        topic_id: &str,
+        partition: u32,
+        offset: u64,
+        now_ns: i64,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Some(id) = ids::parse_topic_id(topic_id.as_bytes()) else { return Ok(None) };
+        let mut inner = self.lock();
+        let log = &mut inner.edge.log;
+        let Some(index) = log.topics().find_id(id).filter(|t| log.topics().get(*t).deleted_ns == 0) else {
+            return Ok(None);
+        };
+        let Some(&handle) = log.topics().get(index).parts.as_slice().get(partition as usize) else {
+            return Ok(None);
+        };
+        stored(py, log, index, handle, offset, now_ns)
+    }
+
+    fn message_by_key<'py>(&self, py: Python<'py>, key: &str, now_ns: i64) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let mut inner = self.lock();
+        let log = &mut inner.edge.log;
+        let hash = sprawl_core::log::dedup::key_hash(key.as_bytes());
+        let Some(known) = log.keys().find_anywhere(hash, now_ns) else { return Ok(None) };
+        let topic = log.part(known.part).topic;
+        if log.topics().get(topic).deleted_ns != 0 {
+            return Ok(None);
+        }
+        let found = stored(py, log, topic, known.part, known.offset, now_ns)?;
+        if let Some(found) = &found {
+            found.set_item("topic_id", id_text(log.topics().get(topic).id))?;
+            found.set_item("partition", log.part(known.part).number)?;
+            found.set_item("offset", known.offset)?;
+        }
+        Ok(found)
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let inner = self.lock();
+        let (log, stats) = (&inner.edge.log, inner.edge.stats);
+        let counted = log.counters();
+        let counters = PyDict::new(py);
+        for (name, value) in [
+            ("messages_received", counted.records),
+            ("message_bytes", counted.value_bytes),
+            ("batches", counted.batches),
+            ("duplicates", counted.duplicates),
+            ("evicted_messages", counted.evicted_records),
+            ("retired_messages", counted.retired_records),
+            ("bytes_in", stats.bytes_in),
+            ("bytes_out", stats.bytes_out),
+            ("publish_requests", stats.publish_requests),
+            ("fetch_requests", stats.fetch_requests),
+            ("cold_requests", stats.cold_requests),
+            ("refused_requests", stats.refused_requests),
+            ("malformed_requests", stats.malformed_requests),
+            ("messages_delivered", stats.delivered_messages),
+            ("route_cache_hits", log.routes().hits()),
+            ("route_cache_misses", log.routes().misses()),
+        ] {
+            counters.set_item(name, value)?;
+        }
+        let gauges = PyDict::new(py);
+        for (name, value) in [
+            ("topics", log.topics().live() as u64),
+            ("memory_bytes", log.ring().bytes_allocated() as u64),
+            ("memory_bytes_max", log.ring().bytes_max() as u64),
+            ("log_bytes", log.ring().head_lsn() - log.ring().memory_tail()),
+            ("head_lsn", log.ring().head_lsn()),
+            ("memory_tail", log.ring().memory_tail()),
+            ("messages", log.records_held()),
+            ("route_cache_size", log.routes().len() as u64),
+            ("route_cache_capacity", log.routes().capacity() as u64),
+            ("dedup_keys", log.keys().len() as u64),
+            ("buffered_bytes", inner.edge.buffered() as u64),
+        ] {
+            gauges.set_item(name, value)?;
+        }
+        let answer = PyDict::new(py);
+        answer.set_item("counters", counters)?;
+        answer.set_item("gauges", gauges)?;
+        Ok(answer)
+    }
+}
+
+fn stored<'py>(
+    py: Python<'py>,
+    log: &mut Log,
+    topic: u32,
+    handle: u32,
+    offset: u64,
+    now_ns: i64,
+) -> PyResult<Option<Bound<'py, PyDict>>> {
+    log.settle(handle);
+    let part = log.part(handle);
+    if offset >= part.end {
+        return Ok(None);
+    }
+    let gone = || Problem::new(Code::OffsetExpired, format!("offset {offset} is no longer retained"));
+    if offset < part.low {
+        return Err(to_py(gone()));
+    }
+    let found = log.find(handle, offset, now_ns);
+    let Some(found) = found else { return Err(to_py(gone())) };
+    let answer = PyDict::new(py);
+    answer.set_item("topic", log.topics().get(topic).name_str())?;
+    answer.set_item("payload", PyBytes::new(py, &found.value))?;
+    answer.set_item("key", found.key.as_deref().map(|key| text_or_bytes(py, key)))?;
+    let headers = PyList::empty(py);
+    for (name, value) in &found.headers {
+        headers.append((text_or_bytes(py, name), text_or_bytes(py, value)))?;
+    }
+    answer.set_item("headers", headers)?;
+    answer.set_item("content_type", found.content_type)?;
+    answer.set_item("timestamp_ms", found.timestamp_ms)?;
+    answer.set_item("ttl_s", found.ttl_s)?;
+    answer.set_item("append_ns", found.append_ns)?;
+    Ok(Some(answer))
+}

@@ -1,0 +1,170 @@
+//! A reader: a cursor over the log that gives ready-made bytes.
+use crate::engine::{Engine, Shared};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use sprawl_core::edge::encode::Form;
+use sprawl_core::edge::reader::Pulled;
+use sprawl_core::edge::{Edge, Waiting};
+use sprawl_core::http::response;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+struct State {
+    waiting: Waiting,
+    pulled: Pulled,
+}
+
+#[pyclass(frozen, module = "sprawl._native")]
+pub struct Reader {
+    engine: Py<Engine>,
+    inner: Mutex<State>,
+}
+
+fn pull_into(
+    edge: &mut Edge,
+    waiting: &mut Waiting,
+    bytes_max: usize,
+    messages_max: u64,
+    now_ns: i64,
+    out: &mut Vec<u8>,
+) -> Pulled {
+    let is_framed = waiting.is_chunked;
+    if !is_framed {
+        return edge.pull(&mut waiting.reader, bytes_max, messages_max, now_ns, out);
+    }
+    let mut body = Vec::new();
+    let pulled = edge.pull(&mut waiting.reader, bytes_max, messages_max, now_ns, &mut body);
+    response::chunk(out, &body);
+    if pulled.ended && !pulled.more {
+        response::end_chunks(out);
+    }
+    pulled
+}
+
+impl Reader {
+    pub fn new(engine: Py<Engine>, waiting: Waiting) -> Self {
+        Self { engine, inner: Mutex::new(State { waiting, pulled: Pulled::default() }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Reader {
+    fn pull<'py>(
+        &self,
+        py: Python<'py>,
+        bytes_max: usize,
+        messages_max: u64,
+        now_ns: i64,
+    ) -> Option<Bound<'py, PyBytes>> {
+        let mut inner = self.engine.get().lock();
+        let inner = &mut *inner;
+        let mut state = self.lock();
+        let State { waiting, pulled } = &mut *state;
+        let key = waiting.reader.share_key().map(|key| key ^ u128::from(waiting.is_chunked));
+        if let Some(shared) = key.and_then(|key| inner.shared.get(&key)) {
+            let fits = shared.pulled.messages <= messages_max && shared.bytes.as_bytes(py).len() <= bytes_max + 65_536;
+            if fits {
+                waiting.reader.follow(&shared.after);
+                *pulled = shared.pulled;
+                inner.edge.stats.delivered_messages += pulled.messages;
+                inner.edge.stats.bytes_out += shared.bytes.as_bytes(py).len() as u64;
+                return Some(shared.bytes.bind(py).clone());
+            }
+        }
+        *pulled = pull_into(&mut inner.edge, waiting, bytes_max, messages_max, now_ns, &mut inner.out);
+        inner.edge.stats.bytes_out += inner.out.len() as u64;
+        let bytes = inner.take_out(py)?;
+        if let Some(key) = key {
+            let after = waiting.reader.clone();
+            inner.shared.insert(key, Shared { bytes: bytes.clone().unbind(), after, pulled: *pulled });
+        }
+        Some(bytes)
+    }
+
+    fn answer<'py>(&self, py: Python<'py>, now_ns: i64) -> Option<Bound<'py, PyBytes>> {
+        let mut inner = self.engine.get().lock();
+        let mut out = std::mem::take(&mut inner.out);
+        inner.edge.answer_fetch(self.lock().waiting.clone(), now_ns, &mut out);
+        inner.out = out;
+        inner.take_out(py)
+    }
+
+    fn adopt(&self, topics: Vec<u32>) -> PyResult<bool> {
+        let inner = self.engine.get().lock();
+        let mut state = self.lock();
+        let mut grew = false;
+        for topic in topics {
+            grew |= state.waiting.reader.adopt(&inner.edge.log, topic).map_err(crate::errors::to_py)?;
+        }
+        Ok(grew)
+    }
+
+    #[getter]
+    fn handles(&self) -> Vec<u32> {
+        self.lock().waiting.reader.places().iter().map(|p| p.part).collect()
+    }
+
+    #[getter]
+    fn is_pattern(&self) -> bool {
+        self.lock().waiting.reader.is_pattern()
+    }
+
+    #[getter]
+    fn is_ready(&self) -> bool {
+        let inner = self.engine.get().lock();
+        self.lock().waiting.reader.is_ready(&inner.edge.log)
+    }
+
+    #[getter]
+    fn messages(&self) -> u64 {
+        self.lock().pulled.messages
+    }
+
+    #[getter]
+    fn more(&self) -> bool {
+        self.lock().pulled.more
+    }
+
+    #[getter]
+    fn ended(&self) -> bool {
+        self.lock().pulled.ended
+    }
+
+    #[getter]
+    fn cursor(&self) -> String {
+        self.lock().waiting.reader.cursor()
+    }
+
+    /// What keeps a silent stream alive, or `None` where nothing may be said.
+    #[getter]
+    fn heartbeat<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let state = self.lock();
+        let text: &[u8] = match state.waiting.reader.form() {
+            Form::Sse => b": heartbeat\n\n",
+            Form::Ndjson => b"{\"heartbeat\":true}\n",
+            _ => return None,
+        };
+        if !state.waiting.is_chunked {
+            return Some(PyBytes::new(py, text));
+        }
+        let mut out = Vec::new();
+        response::chunk(&mut out, text);
+        Some(PyBytes::new(py, &out))
+    }
+
+    /// What ends a stream in the middle of a connection.
+    #[getter]
+    fn ending<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.lock().waiting.is_chunked.then(|| PyBytes::new(py, b"0\r\n\r\n"))
+    }
+
+    /// Whether the connection can be used again after the stream.
+    #[getter]
+    fn keep_alive(&self) -> bool {
+        let state = self.lock();
+        state.waiting.is_chunked && state.waiting.connection != response::Connection::Close
+    }
+}

@@ -1,0 +1,632 @@
+# cython: language_level=3, freethreading_compatible=True
+"""The asyncio protocol of the edge: bytes of a socket to the engine, answers and streams back.
+
+In: what uvloop reads. Out: what the engine answers, written in request order. One call into the engine per
+read; everything a tick of the loop brought is sealed once, then every waiting reader is served once. A
+connection parses nothing while an answer of the cold half, a long poll or a stream is open on it, and is not
+read while its write buffer is above its budget. Design: docs/design/edge.md.
+"""
+
+from libc.time cimport time_t
+
+cdef extern from "time.h" nogil:
+    cdef struct timespec:
+        time_t tv_sec
+        long tv_nsec
+    int clock_gettime(int clock, timespec* now)
+    enum:
+        CLOCK_MONOTONIC
+        CLOCK_REALTIME
+
+from collections import deque
+
+from sprawl.limits import (
+    BODY_IDLE_TIMEOUT_S,
+    HEAD_TIMEOUT_S,
+    HEARTBEAT_S,
+    PENDING_INPUT_BYTES_MAX,
+    STREAM_PULL_BYTES,
+    WRITE_BUFFER_BYTES_MAX,
+    WRITE_BUFFER_BYTES_RESUME,
+)
+
+# Steps of the engine, as in native/src/connection.rs.
+cdef enum:
+    COLD = 1
+    UPGRADE = 2
+    WAIT = 3
+    STREAM = 4
+    CLOSE = 5
+
+# How far a request has come, as in native/src/connection.rs.
+cdef enum:
+    INSIDE_HEAD = 1
+    INSIDE_BODY = 2
+
+cdef long long SECOND_NS = 1_000_000_000
+cdef long long SLEW_PER_SECOND_NS = 500_000  # 500 ppm
+cdef long long STEP_NS = 300 * SECOND_NS
+cdef int PULLS_PER_TURN = 4
+cdef unsigned long long MESSAGES_MAX = 0xFFFFFFFFFFFFFFFF
+
+
+cdef long long read_clock(int which) noexcept nogil:
+    cdef timespec now
+    clock_gettime(which, &now)
+    return <long long>now.tv_sec * 1_000_000_000 + now.tv_nsec
+
+
+cdef class Histogram:
+    """Durations in powers of two of a nanosecond; entry *i* counts 2**(i-1) <= d < 2**i."""
+
+    cdef unsigned long long counts[40]
+    cdef unsigned long long total
+
+    def __cinit__(self):
+        for at in range(40):
+            self.counts[at] = 0
+        self.total = 0
+
+    cdef void add(self, long long elapsed_ns) noexcept:
+        cdef int at = 0
+        cdef unsigned long long rest = <unsigned long long>elapsed_ns if elapsed_ns > 0 else 0
+        self.total += rest
+        while rest and at < 39:
+            rest >>= 1
+            at += 1
+        self.counts[at] += 1
+
+    def snapshot(self):
+        """Counts by entry and the sum of all durations, both since the start."""
+        return [self.counts[at] for at in range(40)], self.total
+
+
+cdef class Watch:
+    """One reader that is told of new data: a callable, or a connection that streams or waits."""
+
+    cdef object reader
+    cdef object callback
+    cdef Protocol protocol
+    cdef list handles
+
+
+cdef class Listener:
+    """All connections of one port; see ``sprawl.edge.seam.Listener``."""
+
+    cdef object engine
+    cdef object host
+    cdef object loop
+    cdef object caps
+    cdef bint is_hot
+    cdef bint is_draining
+    cdef bint tick_scheduled
+    cdef long long offset_ns
+    cdef long long slewed_at_ns
+    cdef unsigned long long next_id
+    cdef dict by_handle
+    cdef dict watches
+    cdef set patterns
+    cdef set connections
+    cdef set inside
+    cdef set waiting
+    cdef object streams
+    cdef double heartbeats_due
+    cdef long long swept_ns
+    cdef public Histogram receive_time
+    cdef public Histogram deliver_time
+    cdef public Histogram tick_time
+
+    def __init__(self, engine, host, loop, *, caps, is_hot):
+        self.engine = engine
+        self.host = host
+        self.loop = loop
+        self.caps = caps
+        self.is_hot = is_hot
+        self.is_draining = False
+        self.tick_scheduled = False
+        self.offset_ns = read_clock(CLOCK_REALTIME) - read_clock(CLOCK_MONOTONIC)
+        self.slewed_at_ns = read_clock(CLOCK_MONOTONIC)
+        self.next_id = 1
+        self.by_handle = {}
+        self.watches = {}
+        self.patterns = set()
+        self.connections = set()
+        self.inside = set()
+        self.waiting = set()
+        self.streams = deque()
+        self.heartbeats_due = 0.0
+        self.swept_ns = 0
+        self.receive_time = Histogram()
+        self.deliver_time = Histogram()
+        self.tick_time = Histogram()
+
+    cdef long long now(self) noexcept:
+        return read_clock(CLOCK_MONOTONIC) + self.offset_ns
+
+    def now_ns(self):
+        """Node time: runs with the monotone clock, slewed to the wall clock by at most 500 ppm."""
+        return self.now()
+
+    @property
+    def factory(self):
+        """Makes a protocol for a new connection."""
+        return self._accept
+
+    def _accept(self):
+        return Protocol(self)
+
+    def histograms(self):
+        """Time spent per stage: name → (counts, sum in ns)."""
+        return {
+            "receive": self.receive_time.snapshot(),
+            "tick": self.tick_time.snapshot(),
+            "deliver": self.deliver_time.snapshot(),
+        }
+
+    @property
+    def connections_count(self):
+        """Open connections of this port."""
+        return len(self.connections)
+
+    # Watching
+
+    def watch(self, reader, callback):
+        """Calls ``callback`` once per tick in which ``reader`` has new data, until unwatched."""
+        self.add_watch(reader, callback, None)
+
+    def unwatch(self, reader):
+        """Ends the calls; harmless when the reader is not watched."""
+        self.drop_watch(reader)
+
+    cdef void add_watch(self, object reader, object callback, Protocol protocol):
+        cdef Watch watch = Watch.__new__(Watch)
+        watch.reader = reader
+        watch.callback = callback
+        watch.protocol = protocol
+        watch.handles = []
+        self.watches[reader] = watch
+        if reader.is_pattern:
+            self.patterns.add(watch)
+        self.attach(watch)
+
+    cdef void attach(self, Watch watch):
+        for handle in watch.reader.handles:
+            if handle not in watch.handles:
+                watch.handles.append(handle)
+                self.engine.watch(handle, True)
+                self.by_handle.setdefault(handle, {})[watch] = None
+
+    cdef void drop_watch(self, object reader):
+        cdef Watch watch = self.watches.pop(reader, None)
+        if watch is None:
+            return
+        self.patterns.discard(watch)
+        for handle in watch.handles:
+            self.engine.watch(handle, False)
+            watchers = self.by_handle[handle]
+            del watchers[watch]
+            if not watchers:
+                del self.by_handle[handle]
+
+    # Ticks
+
+    cdef void schedule(self):
+        if not self.tick_scheduled:
+            self.tick_scheduled = True
+            self.loop.call_soon(self._end_tick)
+
+    def _end_tick(self):
+        cdef Watch watch
+        cdef long long started = read_clock(CLOCK_MONOTONIC)
+        self.tick_scheduled = False
+        woken, born = self.engine.end_tick(self.now())
+        if born and self.patterns:
+            for watch in list(self.patterns):
+                if watch.reader.adopt(born):
+                    self.attach(watch)
+                    self.fire(watch)
+        if woken:
+            for handle in (woken if len(woken) == 1 else dict.fromkeys(woken)):
+                watchers = self.by_handle.get(handle)
+                if watchers is not None:
+                    for watch in list(watchers):
+                        self.fire(watch)
+        cdef long long elapsed = read_clock(CLOCK_MONOTONIC) - started
+        self.tick_time.add(elapsed)
+
+    cdef void fire(self, Watch watch):
+        if watch.protocol is not None:
+            watch.protocol.wake()
+        else:
+            watch.callback()
+
+    def tick(self):
+        """Does what is due by time alone: waits, deadlines of slow requests, heartbeats, node time."""
+        cdef Protocol protocol
+        cdef long long now = self.now()
+        self.slew()
+        for protocol in list(self.waiting):
+            if protocol.due_ns <= now:
+                protocol.answer_wait()
+        for protocol in list(self.inside):
+            if protocol.due_ns <= now:
+                protocol.time_out()
+        if self.streams:
+            self.heartbeats_due = min(self.heartbeats_due + len(self.streams) * 0.1 / HEARTBEAT_S, len(self.streams))
+            while self.heartbeats_due >= 1.0 and self.streams:
+                self.heartbeats_due -= 1.0
+                protocol = self.streams.popleft()
+                if protocol.reader is not None:
+                    self.streams.append(protocol)
+                    protocol.heartbeat()
+                else:
+                    protocol.is_listed = False
+        if now - self.swept_ns >= SECOND_NS:
+            self.swept_ns = now
+            self.engine.sweep(now)
+        if self.engine.is_dirty():
+            self.schedule()
+
+    cdef void slew(self):
+        cdef long long monotonic = read_clock(CLOCK_MONOTONIC)
+        cdef long long error = read_clock(CLOCK_REALTIME) - monotonic - self.offset_ns
+        cdef long long most = (monotonic - self.slewed_at_ns) * SLEW_PER_SECOND_NS // SECOND_NS
+        self.slewed_at_ns = monotonic
+        if -STEP_NS < error < STEP_NS:
+            self.offset_ns += max(-most, min(most, error))
+
+    def drain(self):
+        """Closes idle connections now, others after their open answer; ends long polls and streams."""
+        cdef Protocol protocol
+        self.is_draining = True
+        if self.is_hot:
+            self.engine.is_draining = True
+        for protocol in list(self.connections):
+            protocol.drain()
+
+    def abort(self):
+        """Closes every connection now."""
+        cdef Protocol protocol
+        for protocol in list(self.connections):
+            protocol.abort()
+
+
+cdef class Protocol:
+    """One connection."""
+
+    cdef object __weakref__
+    cdef Listener listener
+    cdef object connection
+    cdef object transport
+    cdef object address
+    cdef object handler
+    cdef object reader
+    cdef object waiters
+    cdef long long due_ns
+    cdef bint is_open
+    cdef bint is_admitted
+    cdef bint is_paused
+    cdef bint is_reading
+    cdef bint is_cold
+    cdef bint is_waiting
+    cdef bint is_listed
+    cdef bint ends
+    cdef bint pump_scheduled
+
+    def __cinit__(self, Listener listener):
+        self.listener = listener
+        self.is_reading = True
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport):
+        cdef Listener listener = self.listener
+        self.transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = peer[:2] if isinstance(peer, tuple) else ("", 0)
+        if listener.is_draining or not listener.caps.admit(self.address[0]):
+            transport.write(listener.caps.refusal)
+            transport.close()
+            return
+        self.is_admitted = True
+        self.is_open = True
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX, low=WRITE_BUFFER_BYTES_RESUME)
+        self.connection = listener.engine.connection(listener.next_id, listener.is_hot)
+        listener.next_id += 1
+        listener.connections.add(self)
+
+    def connection_lost(self, error):
+        cdef Listener listener = self.listener
+        self.is_open = False
+        if not self.is_admitted:
+            return
+        self.is_admitted = False
+        listener.connections.discard(self)
+        listener.inside.discard(self)
+        self.stop_reading_log()
+        listener.caps.release(self.address[0])
+        self.connection.forget()
+        self.wake_waiters()
+        if self.handler is not None:
+            handler, self.handler = self.handler, None
+            handler.closed()
+        elif self.is_cold:
+            self.is_cold = False
+            listener.host.disconnected(self)
+
+    def eof_received(self):
+        # A client that has sent everything may still wait for its answers.
+        return self.is_cold or self.reader is not None
+
+    def data_received(self, data):
+        cdef Listener listener = self.listener
+        cdef long long started
+        if not self.is_open:
+            return
+        if self.handler is not None:
+            self.handler.feed(data)
+            if listener.engine.is_dirty():
+                listener.schedule()
+            return
+        started = read_clock(CLOCK_MONOTONIC)
+        step = self.connection.receive(data, started + listener.offset_ns)
+        listener.receive_time.add(read_clock(CLOCK_MONOTONIC) - started)
+        if not listener.tick_scheduled:
+            listener.schedule()
+        if type(step) is bytes:
+            self.transport.write(step)
+            if self.due_ns:
+                self.check_inside()
+        elif step is None:
+            self.check_inside()
+        else:
+            self.take(step)
+
+    def pause_writing(self):
+        self.is_paused = True
+        if self.handler is not None:
+            self.handler.write_paused()
+        # Whoever does not read its answers is not asked for more requests.
+        self.set_reading(False)
+
+    def resume_writing(self):
+        self.is_paused = False
+        self.wake_waiters()
+        if not self.is_open:
+            return
+        self.set_reading(True)
+        if self.handler is not None:
+            self.handler.write_resumed()
+        elif self.reader is not None and not self.is_waiting:
+            self.pump()
+
+    # What the cold half calls: sprawl.edge.seam.Connection
+
+    @property
+    def peer(self):
+        """Address and port of the client."""
+        return self.address
+
+    @property
+    def is_closing(self):
+        """Whether nothing written now would arrive."""
+        return not self.is_open or self.transport.is_closing()
+
+    def write(self, data):
+        """Queues bytes of the current answer; dropped when the connection is closing."""
+        if self.is_open:
+            self.transport.write(data)
+
+    def finish(self, close):
+        """Ends the current answer; with ``close`` the connection ends after it."""
+        self.is_cold = False
+        if not self.is_open:
+            return
+        if close or self.ends:
+            self.close()
+        else:
+            self.resume()
+        if self.listener.engine.is_dirty():
+            self.listener.schedule()
+
+    async def drained(self):
+        """Returns once the write buffer is below its budget or the connection is gone."""
+        while self.is_paused and self.is_open:
+            waiter = self.listener.loop.create_future()
+            if self.waiters is None:
+                self.waiters = []
+            self.waiters.append(waiter)
+            await waiter
+
+    def take_over(self, handler):
+        """Gives all further bytes to ``handler``; the connection is no longer HTTP."""
+        self.is_cold = False
+        self.handler = handler
+        rest = self.connection.take_rest()
+        if rest:
+            self.listener.loop.call_soon(self.data_received, rest)
+
+    def close(self):
+        """Closes after what is queued was sent."""
+        if self.is_open:
+            self.transport.close()
+
+    def abort(self):
+        """Closes now; what is queued is dropped."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    # Steps
+
+    cdef void take(self, tuple step):
+        cdef Listener listener = self.listener
+        out, kind, payload, until_ns = step
+        if out is not None:
+            self.transport.write(out)
+        listener.inside.discard(self)
+        self.due_ns = 0
+        if kind == COLD:
+            self.is_cold = True
+            listener.host.request(self, payload)
+        elif kind == UPGRADE:
+            self.is_cold = True
+            listener.host.upgrade(self, payload)
+        elif kind == WAIT:
+            self.reader = payload
+            self.is_waiting = True
+            self.due_ns = until_ns
+            listener.waiting.add(self)
+            listener.add_watch(payload, None, self)
+            if listener.is_draining:
+                self.answer_wait()
+        elif kind == STREAM:
+            self.reader = payload
+            if not self.is_listed:
+                self.is_listed = True
+                listener.streams.append(self)
+            listener.add_watch(payload, None, self)
+            self.pump()
+        elif kind == CLOSE:
+            self.transport.close()
+
+    cdef void resume(self):
+        step = self.connection.resume(self.listener.now())
+        if not self.is_paused:
+            self.set_reading(True)
+        if type(step) is bytes:
+            self.transport.write(step)
+            self.check_inside()
+        elif step is None:
+            self.check_inside()
+        else:
+            self.take(step)
+        self.listener.schedule()
+
+    cdef void check_inside(self):
+        """Starts the deadline of a request that has begun, and bounds what waits behind an open answer."""
+        cdef Listener listener = self.listener
+        cdef int inside = self.connection.inside
+        if inside == INSIDE_BODY:
+            # A body may take as long as it moves.
+            self.due_ns = listener.now() + <long long>BODY_IDLE_TIMEOUT_S * SECOND_NS
+            listener.inside.add(self)
+        elif inside == INSIDE_HEAD:
+            if not self.due_ns:
+                self.due_ns = listener.now() + <long long>HEAD_TIMEOUT_S * SECOND_NS
+                listener.inside.add(self)
+        elif not self.is_waiting:
+            if self.due_ns:
+                self.due_ns = 0
+                listener.inside.discard(self)
+            if self.connection.held > PENDING_INPUT_BYTES_MAX:
+                self.set_reading(False)
+
+    cdef void time_out(self):
+        out = self.connection.time_out(self.listener.now())
+        self.listener.inside.discard(self)
+        if out is not None:
+            self.transport.write(out)
+        self.transport.close()
+
+    cdef void set_reading(self, bint wanted):
+        if wanted == self.is_reading or self.transport.is_closing():
+            return
+        self.is_reading = wanted
+        if wanted:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+    cdef void wake_waiters(self):
+        waiters, self.waiters = self.waiters, None
+        if waiters is not None:
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    # Reading from the log
+
+    cdef void wake(self):
+        if self.is_waiting:
+            if self.reader.is_ready:
+                self.answer_wait()
+        else:
+            self.pump()
+
+    cdef void stop_reading_log(self):
+        cdef Listener listener = self.listener
+        if self.reader is None:
+            return
+        listener.drop_watch(self.reader)
+        listener.waiting.discard(self)
+        self.reader = None
+        self.is_waiting = False
+        self.due_ns = 0
+
+    cdef void answer_wait(self):
+        out = self.reader.answer(self.listener.now())
+        self.stop_reading_log()
+        self.transport.write(out)
+        if self.ends:
+            self.transport.close()
+        else:
+            self.resume()
+
+    cdef void pump(self):
+        """Writes what the reader gives while the write buffer is within its budget."""
+        cdef int turn
+        cdef long long started
+        cdef object reader = self.reader
+        cdef long long now
+        if reader is None or self.is_paused or not self.is_open:
+            return
+        started = read_clock(CLOCK_MONOTONIC)
+        now = started + self.listener.offset_ns
+        for turn in range(PULLS_PER_TURN):
+            data = reader.pull(STREAM_PULL_BYTES, MESSAGES_MAX, now)
+            if data is not None:
+                self.transport.write(data)
+            if reader.ended and not reader.more:
+                self.end_stream(False)
+                break
+            if data is None or self.is_paused or not reader.more:
+                break
+        else:
+            if not self.pump_scheduled:
+                self.pump_scheduled = True
+                self.listener.loop.call_soon(self._pump_on)
+        self.listener.deliver_time.add(read_clock(CLOCK_MONOTONIC) - started)
+
+    def _pump_on(self):
+        self.pump_scheduled = False
+        if not self.is_waiting:
+            self.pump()
+
+    cdef void heartbeat(self):
+        if not self.is_paused and self.is_open and self.reader is not None:
+            data = self.reader.heartbeat
+            if data is not None:
+                self.transport.write(data)
+
+    cdef void end_stream(self, bint write_ending):
+        reader = self.reader
+        self.stop_reading_log()
+        if write_ending:
+            ending = reader.ending
+            if ending is not None:
+                self.transport.write(ending)
+        if reader.keep_alive and not self.ends:
+            self.resume()
+        else:
+            self.transport.close()
+
+    cdef void drain(self):
+        self.ends = True
+        if self.handler is not None or self.is_cold or not self.is_open:
+            return
+        if self.is_waiting:
+            self.answer_wait()
+        elif self.reader is not None:
+            self.end_stream(True)
+        elif not self.connection.inside:
+            self.transport.close()

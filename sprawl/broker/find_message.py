@@ -1,0 +1,41 @@
+"""Finds one message by its id: ours, or the one its publisher gave.
+
+In: an id as text. Out: the message with its place. Invariants: an id of our own form that names no
+message may still be one that a publisher gave; ids are at most 255 bytes.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from sprawl.broker.engine import Engine, StoredMessage
+from sprawl.errors import NotFound
+from sprawl.limits import IDEMPOTENCY_KEY_BYTES_MAX
+
+_OURS: Final = re.compile(r"([a-z2-7]{13})-(0|[1-9][0-9]{0,3})-(0|[1-9][0-9]{0,18})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMessage:
+    """A stored message and where it lies; ``message_id`` is always ours."""
+
+    message_id: str
+    partition: int
+    offset: int
+    stored: StoredMessage
+
+
+def find_message(engine: Engine, message_id: str) -> FoundMessage:
+    """The message; NotFound when there is none of this id, Expired when it is gone by age."""
+    if (ours := _OURS.fullmatch(message_id)) is not None:
+        partition, offset = int(ours[2]), int(ours[3])
+        stored = engine.message(ours[1], partition, offset)
+        if stored is not None:
+            return FoundMessage(message_id, partition, offset, stored)
+    if 0 < len(message_id.encode("utf-8", "replace")) <= IDEMPOTENCY_KEY_BYTES_MAX:
+        stored = engine.message_by_key(message_id)
+        if stored is not None:
+            partition, offset = stored["partition"], stored["offset"]
+            ours_id = f"{stored['topic_id']}-{partition}-{offset}"
+            return FoundMessage(ours_id, partition, offset, stored)
+    raise NotFound(f"message {message_id[:64]!r} is not held here", code="message_not_found")

@@ -1,0 +1,40 @@
+"""Creates a topic or changes its configuration.
+
+In: a checked name and configuration members. Out: what happened. Invariants: idempotent; a setting
+that this version cannot keep is refused, never ignored.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal, cast
+
+from sprawl.broker.engine import Engine
+from sprawl.broker.topic_name import check_topic_name
+from sprawl.errors import InvalidRequest, NotAvailable
+
+DURABILITIES: Final = ("default", "memory", "disk", "quorum", "quorum-disk", "cloud")
+"""The levels that may be asked for; a node with one replica and no disk offers the first two."""
+
+_OFFERED: Final = ("default", "memory")
+
+
+def put_topic(
+    engine: Engine, name: str, config: Mapping[str, object]
+) -> Literal["created", "updated", "same"]:
+    """Creates the topic, or makes its configuration this; absent members stay as they are.
+
+    Raises InvalidRequest, Conflict (fewer partitions), NotAvailable (compaction).
+    """
+    check_topic_name(name)
+    if config.get("compaction") is True:
+        raise NotAvailable("compaction is not in this version", location="/compaction")
+    durability = config.get("durability", "default")
+    if durability not in _OFFERED:
+        raise InvalidRequest(
+            f"durability {durability!r} needs a disk or further replicas; offered is memory",
+            code="durability_unavailable",
+            location="/durability",
+            members={"offered": ["memory"]},
+        )
+    outcome = engine.topic_put(name, dict(config))
+    assert outcome in ("created", "updated", "same"), outcome
+    return cast(Literal["created", "updated", "same"], outcome)

@@ -1,0 +1,168 @@
+"""Reading and publishing on one topic over a WebSocket.
+
+In: the client's messages ``{"credit":{"messages","bytes"}}`` and ``{"publish":{…}}``. Out: one
+message per frame, as the engine's reader made it, and ``{"receipt":…}`` or ``{"problem":…}`` as text
+frames, answers to publishes in their order. Invariants: nothing is delivered before the first
+credit; grants add up; a member that was never granted does not limit; at least one message goes out
+while there is credit left, so the bytes of a large one may overdraw it; a client that is behind
+costs its write budget and no more.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import orjson
+
+from sprawl.broker.engine import Engine, Reader
+from sprawl.edge.seam import Watcher
+from sprawl.edge.strict import Integer, Object, parse
+from sprawl.edge.websocket import WebSocket
+from sprawl.errors import InvalidRequest, NotAvailable, SprawlError
+
+CREDIT_MAX: Final = (1 << 53) - 1
+"""The most that can be outstanding; more is cut to this, which no client can tell apart."""
+
+_PULL_BYTES_MAX: Final = 256 * 1024
+_PULL_MESSAGES_MAX: Final = 1_000
+_CREDIT: Final = Object({"messages": Integer(0, CREDIT_MAX), "bytes": Integer(0, CREDIT_MAX)})
+_LATER: Final = frozenset({"ack", "nack", "extend", "term"})
+_CLOSE_CODE_BASE: Final = 4000
+"""A read that ends is closed with this plus its HTTP status (RFC 6455 §7.4.2: private use)."""
+
+
+class TopicSocket:
+    """One reader with credit, and a publisher, on one connection."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        reader: Reader,
+        topic: str,
+        *,
+        watcher: Watcher,
+        call_soon: Callable[[Callable[[], None]], object],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._engine = engine
+        self._reader = reader
+        self._topic = topic
+        self._watcher = watcher
+        self._call_soon = call_soon
+        self._now_ns = now_ns
+        self._messages_left: int | None = None
+        self._bytes_left: int | None = None
+        self._is_scheduled = False
+        self._socket: WebSocket | None = None
+
+    @property
+    def socket(self) -> WebSocket:
+        """The connection this lives on."""
+        assert self._socket is not None, "opened is called first"
+        return self._socket
+
+    def opened(self, socket: WebSocket) -> None:
+        """Begins to watch; delivers nothing before the first credit."""
+        self._socket = socket
+        self._watcher.watch(self._reader, self._pump)
+
+    def text(self, message: bytes) -> None:
+        """One client message; a bad one is answered and does not end the connection."""
+        try:
+            self._act(message)
+        except SprawlError as error:
+            self._answer("problem", error.problem)
+
+    def binary(self, message: bytes) -> None:
+        """Nothing is taken in binary frames."""
+        error = InvalidRequest(
+            f"binary message of {len(message)} bytes; commands are JSON in text messages",
+            code="unsupported_media_type",
+        )
+        self._answer("problem", error.problem)
+
+    def writable(self) -> None:
+        """Goes on where the client's slowness stopped it."""
+        self._pump()
+
+    def ended(self) -> None:
+        """Stops reading."""
+        self._watcher.unwatch(self._reader)
+
+    def _act(self, message: bytes) -> None:
+        command = parse(message)
+        if not isinstance(command, dict) or len(command) != 1:
+            raise InvalidRequest(
+                "a message must be an object with one member: credit or publish",
+                code="invalid_member",
+            )
+        ((name, value),) = command.items()
+        if name == "credit":
+            self._grant(_CREDIT.read(value, "/credit"))
+        elif name == "publish":
+            self._publish(value)
+        elif name in _LATER:
+            raise NotAvailable(f"{name} needs subscriptions, not in this version")
+        else:
+            raise InvalidRequest(
+                f"unknown member {name[:64]!r}; known are credit and publish",
+                code="invalid_member",
+                location="/" + name[:64].replace("~", "~0").replace("/", "~1"),
+            )
+
+    def _grant(self, credit: dict[str, object]) -> None:
+        if not credit:
+            raise InvalidRequest(
+                "credit must have messages or bytes", code="missing_member", location="/credit"
+            )
+        self._messages_left = _added(self._messages_left, credit.get("messages"))
+        self._bytes_left = _added(self._bytes_left, credit.get("bytes"))
+        self._pump()
+
+    def _publish(self, value: object) -> None:
+        line = orjson.dumps(value)
+        result = orjson.loads(self._engine.publish_json(self._topic, line, self._now_ns()))
+        # A problem has a type (RFC 9457), a receipt has none.
+        self._answer("problem" if "type" in result else "receipt", result)
+
+    def _answer(self, kind: str, members: object) -> None:
+        self.socket.send_text(orjson.dumps({kind: members}, default=str))
+
+    @property
+    def _has_credit(self) -> bool:
+        granted = [left for left in (self._messages_left, self._bytes_left) if left is not None]
+        return bool(granted) and min(granted) > 0
+
+    def _pump(self) -> None:
+        """Sends one bounded piece, then lets others have the loop before the next."""
+        socket = self.socket
+        if not socket.is_open or socket.is_paused or not self._has_credit:
+            return
+        messages_max = min(_PULL_MESSAGES_MAX, self._messages_left or _PULL_MESSAGES_MAX)
+        bytes_max = min(_PULL_BYTES_MAX, self._bytes_left or _PULL_BYTES_MAX)
+        try:
+            frames = self._reader.pull(bytes_max, messages_max, self._now_ns())
+        except SprawlError as error:
+            self._answer("problem", error.problem)
+            socket.close(_CLOSE_CODE_BASE + error.status, error.code)
+            return
+        if frames is None:
+            return
+        if self._messages_left is not None:
+            self._messages_left -= self._reader.messages
+        if self._bytes_left is not None:
+            self._bytes_left -= len(frames)
+        socket.send_frames(frames)
+        if self._reader.more and not self._is_scheduled:
+            self._is_scheduled = True
+            self._call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_scheduled = False
+        self._pump()
+
+
+def _added(left: int | None, granted: object) -> int | None:
+    if granted is None:
+        return left
+    assert isinstance(granted, int)
+    return min((left or 0) + granted, CREDIT_MAX)

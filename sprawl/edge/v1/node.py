@@ -1,0 +1,45 @@
+"""``GET /v1/node``: this node as it is.
+
+In: a call. Out: a response. Invariant: no secret and no setting that could hold one is shown.
+"""
+
+from starlette.responses import Response
+
+from sprawl.broker.store_report import store_report
+from sprawl.edge.call import Call
+from sprawl.edge.formats import json_response, rfc3339
+from sprawl.metrics.registry import gauge
+
+
+def get(call: Call) -> Response:
+    """``GET /v1/node``."""
+    view, stats = call.view, call.engine.stats()
+    held = store_report(call.engine)
+    return json_response(
+        {
+            "node_id": view.node_id,
+            "version": view.version,
+            "state": view.state,
+            "started": rfc3339(view.started_ns),
+            "uptime_s": round(view.uptime_s(), 3),
+            "address": view.address,
+            "ports": {
+                "http": view.http_port,
+                "health": view.health_port,
+                "cluster": view.bind_port,
+            },
+            "storage": {
+                "type": view.storage_type,
+                "effective": view.storage_type_effective,
+                "tiers": ["memory"],
+                "memory": {
+                    "messages": held.message_count,
+                    "bytes": held.used_bytes,
+                    "capacity_bytes": held.capacity_bytes,
+                },
+            },
+            "topics": held.topic_count,
+            "partitions": gauge(stats, "partitions"),
+            "connections": gauge(stats, "connections"),
+        }
+    )

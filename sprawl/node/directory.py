@@ -1,0 +1,240 @@
+"""The data directory: which one it is, whose it is, and that only one process has it.
+
+In: the path of the settings, the cluster port, the id asked for. Out: a ``Directory`` that holds
+its lock until it is released. Invariants: one process per directory; ``node.json`` is replaced
+whole and synced; a directory that cannot be read is refused, never started empty. Raises
+``StartError``. Source: docs/design/node.md.
+
+Layout: ``LOCK`` (locked by flock, holds the pid for people), ``node.json`` (format 1).
+"""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from sprawl.errors import StartError
+from sprawl.limits import NODE_FILE_BYTES_MAX, NODE_ID_BYTES_MAX
+
+FORMAT: Final = 1
+LOCK_NAME: Final = "LOCK"
+NODE_NAME: Final = "node.json"
+_FRESH_NAME: Final = "node.json.new"
+# What may lie in a directory that counts as empty: our own beginnings, and a volume's own folder.
+_NEUTRAL_NAMES: Final = frozenset({LOCK_NAME, _FRESH_NAME, "lost+found"})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What ``node.json`` holds; ``boot_counter`` counts from 1 at the first start."""
+
+    format: int
+    node_id: str
+    bind_port: int
+    boot_counter: int
+    version: str
+
+
+@dataclass(slots=True)
+class Directory:
+    """A locked data directory; release it, or use it as a context manager."""
+
+    path: Path
+    identity: Identity
+    warnings: tuple[str, ...]
+    _lock: int
+
+    def release(self) -> None:
+        """Gives the lock back; twice does nothing."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def open_directory(
+    path: str, bind_port: int, node_id: str, version: str, make_id: Callable[[], str]
+) -> Directory:
+    """Chooses, creates, locks and signs the directory.
+
+    ``node_id`` is the id asked for, or empty. On return ``node.json`` names this start and is
+    synced. Raises StartError: ``directory_locked`` with the holder's pid, or
+    ``directory_unreadable`` with what and why.
+    """
+    base = Path(path)
+    try:
+        with _Turn(base):
+            chosen, warnings = _choose(base, bind_port)
+            chosen.mkdir(parents=True, exist_ok=True)
+            lock = _lock(chosen)
+            try:
+                found = _read_identity(chosen)
+                if found is None:
+                    _require_empty(chosen)
+                identity = _next_identity(found, bind_port, node_id, version, make_id)
+                warnings += _differences(chosen, found, identity)
+                _write_identity(chosen, identity)
+            except BaseException:
+                os.close(lock)
+                raise
+    except OSError as error:
+        at_fault = error.filename or path
+        raise _unreadable(Path(os.fsdecode(at_fault)), error.strerror or str(error)) from error
+    return Directory(chosen, identity, tuple(warnings), lock)
+
+
+class _Turn:
+    """The base directory's own lock: two nodes given the same fresh path choose one by one."""
+
+    def __init__(self, base: Path) -> None:
+        base.mkdir(parents=True, exist_ok=True)
+        self._base = base
+        self._handle = -1
+
+    def __enter__(self) -> None:
+        self._handle = os.open(self._base, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(self._handle, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+
+def _choose(base: Path, bind_port: int) -> tuple[Path, list[str]]:
+    """The directory by rules 1 to 3, and a warning when it is not the one that was named."""
+    own = base / str(bind_port)
+    if own.exists():
+        return own, []
+    found = _read_identity(base)
+    if found is None and _is_empty(base):
+        return base, []
+    if found is not None and found.bind_port == bind_port:
+        return base, []
+    whose = (
+        f"belongs to node {found.node_id} with bindPort {found.bind_port}"
+        if found is not None
+        else "holds files that are no node's"
+    )
+    return own, [f"{base} {whose}; the node with bindPort {bind_port} uses {own}"]
+
+
+def _is_empty(path: Path) -> bool:
+    return all(entry.name in _NEUTRAL_NAMES for entry in path.iterdir())
+
+
+def _require_empty(path: Path) -> None:
+    if not _is_empty(path):
+        raise _unreadable(path, f"it holds files but no {NODE_NAME}; a node never starts over them")
+
+
+def _lock(path: Path) -> int:
+    handle = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        holder = os.pread(handle, 32, 0).strip().decode("ascii", "replace")
+        os.close(handle)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise StartError(
+                f"data directory {path} is in use by process {holder or 'unknown'}; "
+                "choose another with -diskStoragePath",
+                code="directory_locked",
+            ) from error
+        raise
+    return handle
+
+
+def _read_identity(path: Path) -> Identity | None:
+    """What ``node.json`` says, None when there is none; StartError when it cannot be understood."""
+    file = path / NODE_NAME
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(NODE_FILE_BYTES_MAX + 1)
+    except FileNotFoundError:
+        return None
+    if len(data) > NODE_FILE_BYTES_MAX:
+        raise _unreadable(file, f"more than node_file_bytes_max {NODE_FILE_BYTES_MAX}")
+    try:
+        members = json.loads(data)
+    except ValueError as error:
+        raise _unreadable(file, f"not JSON: {error}") from error
+    if not isinstance(members, dict) or type(members.get("format")) is not int:
+        raise _unreadable(file, "no format number")
+    if members["format"] != FORMAT:
+        raise _unreadable(file, f"format {members['format']}, this version reads {FORMAT}")
+    return _identity_of(file, members)
+
+
+def _identity_of(file: Path, members: dict[str, object]) -> Identity:
+    node_id, version = members.get("node_id"), members.get("version")
+    bind_port, boot_counter = members.get("bind_port"), members.get("boot_counter")
+    if not isinstance(node_id, str) or not 0 < len(node_id) <= NODE_ID_BYTES_MAX:
+        raise _unreadable(file, "node_id is not a text of 1 to 128 characters")
+    if not isinstance(version, str):
+        raise _unreadable(file, "version is not a text")
+    if type(bind_port) is not int or not 0 < bind_port < 65_536:
+        raise _unreadable(file, "bind_port is not a port")
+    if type(boot_counter) is not int or boot_counter < 1:
+        raise _unreadable(file, "boot_counter is not a count")
+    return Identity(FORMAT, node_id, bind_port, boot_counter, version)
+
+
+def _next_identity(
+    found: Identity | None,
+    bind_port: int,
+    node_id: str,
+    version: str,
+    make_id: Callable[[], str],
+) -> Identity:
+    if found is None:
+        return Identity(FORMAT, node_id or make_id(), bind_port, 1, version)
+    return Identity(FORMAT, node_id or found.node_id, bind_port, found.boot_counter + 1, version)
+
+
+def _differences(path: Path, found: Identity | None, identity: Identity) -> list[str]:
+    if found is None:
+        return []
+    warnings = []
+    if found.node_id != identity.node_id:
+        warnings.append(f"{path} was node {found.node_id}'s and is node {identity.node_id}'s now")
+    if found.bind_port != identity.bind_port:
+        warnings.append(
+            f"{path} was used with bindPort {found.bind_port}, now with {identity.bind_port}"
+        )
+    return warnings
+
+
+def _write_identity(path: Path, identity: Identity) -> None:
+    """Replaces ``node.json`` whole: after a crash there is the old one or the new one."""
+    fresh = path / _FRESH_NAME
+    with fresh.open("w", encoding="utf-8") as stream:
+        json.dump(asdict(identity), stream, separators=(",", ":"))
+        stream.write("\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path / NODE_NAME)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unreadable(path: Path, why: str) -> StartError:
+    return StartError(f"cannot use data directory {path}: {why}", code="directory_unreadable")

@@ -1,0 +1,258 @@
+"""A slow, obvious engine: what the use cases need of the compiled one, over lists.
+
+One partition per topic unless more are asked for; everything goes to partition 0.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+from sprawl.broker.engine import PartitionInfo, Stats, StoredMessage, TopicInfo, TopicSummary
+from sprawl.errors import Conflict, Expired, NotFound
+
+DEFAULTS: dict[str, object] = {
+    "partitions": 1,
+    "replicas": 3,
+    "retention": {"age_s": None, "bytes": None, "count": None},
+    "ttl_s": 0,
+    "durability": "default",
+    "discard": "old",
+    "dedup_window_s": 600,
+    "compaction": False,
+    "max_message_bytes": 10 * 1024 * 1024,
+}
+
+
+@dataclass
+class PlainTopic:
+    name: str
+    topic_id: str
+    config: dict[str, object]
+    created_ns: int
+    messages: list[StoredMessage] = field(default_factory=list)
+
+
+class PlainReader:
+    def __init__(self, topic: PlainTopic, form: str, offset: int) -> None:
+        self.topic, self.form, self.offset = topic, form, offset
+        self.messages = 0
+
+    @property
+    def more(self) -> bool:
+        return self.offset < len(self.topic.messages)
+
+    @property
+    def cursor(self) -> str:
+        return f"at-{self.offset}"
+
+    def pull(self, bytes_max: int, messages_max: int, now_ns: int) -> bytes | None:
+        given: list[bytes] = []
+        while self.more and len(given) < messages_max:
+            item = self._item(self.offset)
+            if given and sum(map(len, given)) + len(item) > bytes_max:
+                break
+            given.append(item)
+            self.offset += 1
+        self.messages = len(given)
+        if not given:
+            return None
+        if self.form == "json":
+            return b'{"messages":[' + b",".join(given) + b'],"cursor":"c","up_to_date":true}'
+        return b"".join(given)
+
+    def _item(self, offset: int) -> bytes:
+        stored = self.topic.messages[offset]
+        if self.form == "ws-binary":
+            return frame(2, stored["payload"])
+        document = {
+            "id": f"{self.topic.topic_id}-0-{offset}",
+            "offset": offset,
+            "payload": stored["payload"].decode(),
+        }
+        text = json.dumps(document, separators=(",", ":")).encode()
+        return text if self.form == "json" else frame(1, text)
+
+
+def frame(opcode: int, data: bytes) -> bytes:
+    """An unmasked WebSocket frame of a whole message."""
+    head = bytes([0x80 | opcode])
+    if len(data) < 126:
+        return head + bytes([len(data)]) + data
+    if len(data) < 65_536:
+        return head + b"\x7e" + len(data).to_bytes(2, "big") + data
+    return head + b"\x7f" + len(data).to_bytes(8, "big") + data
+
+
+class PlainEngine:
+    """Topics in a dictionary. ``expired`` names offsets that are gone by age."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, PlainTopic] = {}
+        self.deleted: dict[str, PlainTopic] = {}
+        self.expired: set[tuple[str, int]] = set()
+        self.keys: dict[str, tuple[PlainTopic, int]] = {}
+        self.readers: list[PlainReader] = []
+        self.now_ns = 1_767_225_600_000_000_000
+        self.extra_counters: dict[str, int] = {}
+
+    def publish(self, topic: str, payload: bytes, key: str | None = None) -> str:
+        if topic not in self.topics:
+            self.topic_put(topic, {})
+        held = self.topics[topic]
+        offset = len(held.messages)
+        held.messages.append(
+            {
+                "topic": topic,
+                "payload": payload,
+                "key": None,
+                "headers": {},
+                "content_type": "text/plain",
+                "timestamp_ms": self.now_ns // 1_000_000,
+                "ttl_s": 0,
+                "append_ns": self.now_ns,
+            }
+        )
+        if key is not None:
+            self.keys[key] = (held, offset)
+        return f"{held.topic_id}-0-{offset}"
+
+    def topic_put(self, name: str, config: dict[str, object]) -> str:
+        held = self.topics.get(name)
+        if held is None:
+            topic_id = f"{'a' * 12}{'abcdefghijklmnopqrstuvwxyz234567'[len(self.topics) % 32]}"
+            self.topics[name] = PlainTopic(name, topic_id, {**DEFAULTS, **config}, self.now_ns)
+            return "created"
+        asked = config.get("partitions")
+        if asked is not None and int(str(asked)) < int(str(held.config["partitions"])):
+            raise Conflict(f"topic {name!r} has more partitions", location="/partitions")
+        changed = {**held.config, **config}
+        if changed == held.config:
+            return "same"
+        held.config = changed
+        return "updated"
+
+    def topic_get(self, name: str) -> TopicInfo | None:
+        held = self.topics.get(name)
+        if held is None:
+            return None
+        partitions = [self._partition(held, n) for n in range(int(str(held.config["partitions"])))]
+        return {
+            "name": name,
+            "topic_id": held.topic_id,
+            "config": held.config,
+            "partitions": partitions,
+            "created_ns": held.created_ns,
+        }
+
+    def _partition(self, held: PlainTopic, number: int) -> PartitionInfo:
+        messages = held.messages if number == 0 else []
+        return {
+            "partition": number,
+            "slot": 7,
+            "epoch": 1,
+            "low_offset": 0,
+            "high_offset": len(messages),
+            "records": len(messages),
+            "bytes": sum(len(message["payload"]) for message in messages),
+            "oldest_ns": messages[0]["append_ns"] if messages else None,
+            "newest_ns": messages[-1]["append_ns"] if messages else None,
+        }
+
+    def topics_page(
+        self, prefix: str, after: int, limit: int
+    ) -> tuple[list[TopicSummary], int | None]:
+        numbered = [(n, t) for n, t in enumerate(self.topics.values(), 1) if n > after]
+        fitting = [(n, t) for n, t in numbered if t.name.startswith(prefix)]
+        page = fitting[:limit]
+        next_after = page[-1][0] if len(fitting) > limit else None
+        return [self._summary(topic) for _, topic in page], next_after
+
+    def _summary(self, held: PlainTopic) -> TopicSummary:
+        first = self._partition(held, 0)
+        return {
+            "name": held.name,
+            "topic_id": held.topic_id,
+            "partitions": int(str(held.config["partitions"])),
+            "records": first["records"],
+            "bytes": first["bytes"],
+            "oldest_ns": first["oldest_ns"],
+            "newest_ns": first["newest_ns"],
+            "created_ns": held.created_ns,
+        }
+
+    def topic_delete(self, name: str, now_ns: int) -> bool:
+        held = self.topics.pop(name, None)
+        if held is None:
+            return False
+        self.deleted[name] = held
+        return True
+
+    def topic_undelete(self, name: str) -> bool:
+        held = self.deleted.pop(name, None)
+        if held is None:
+            return False
+        self.topics[name] = held
+        return True
+
+    def message(self, topic_id_text: str, partition: int, offset: int) -> StoredMessage | None:
+        if (topic_id_text, offset) in self.expired:
+            raise Expired(f"offset {offset} is gone by age", code="message_expired")
+        for held in self.topics.values():
+            if held.topic_id == topic_id_text and partition == 0 and offset < len(held.messages):
+                return held.messages[offset]
+        return None
+
+    def message_by_key(self, key: str) -> StoredMessage | None:
+        if key not in self.keys:
+            return None
+        held, offset = self.keys[key]
+        place: StoredMessage = held.messages[offset].copy()
+        place["topic_id"], place["partition"], place["offset"] = held.topic_id, 0, offset
+        return place
+
+    def reader(
+        self, topic: str, query: bytes, form: str, last_event_id: str | None, now_ns: int
+    ) -> PlainReader:
+        held = self.topics.get(topic)
+        if held is None:
+            raise NotFound(f"topic {topic!r} does not exist", code="topic_not_found")
+        start = parse_qs(query.decode()).get("from", ["earliest"])[0]
+        offset = len(held.messages) if start == "latest" else 0
+        if last_event_id is not None and (match := re.fullmatch(r"at-(\d+)", last_event_id)):
+            offset = int(match[1])
+        reader = PlainReader(held, form, offset)
+        self.readers.append(reader)
+        return reader
+
+    def publish_json(self, topic: str, line: bytes, now_ns: int) -> bytes:
+        members = json.loads(line)
+        if not isinstance(members, dict) or "payload" not in members:
+            return b'{"type":"urn:sprawl:problem:missing_member","status":400}\n'
+        message_id = self.publish(topic, members["payload"].encode())
+        return json.dumps({"id": message_id, "topic": topic}).encode() + b"\n"
+
+    def stats(self) -> Stats:
+        held = [m for topic in self.topics.values() for m in topic.messages]
+        size = sum(len(message["payload"]) for message in held)
+        counters = dict.fromkeys(("messages_received", "messages_stored"), len(held))
+        counters |= dict.fromkeys(("received_bytes", "stored_bytes"), size)
+        counters |= {"route_cache_hits": 9, "route_cache_misses": 1, **self.extra_counters}
+        gauges = {
+            "topics": len(self.topics),
+            "partitions": len(self.topics),
+            "records": len(held),
+            "ring_bytes": size,
+            "ring_capacity_bytes": 1 << 20,
+            "slot_table_epoch": 1,
+            "oldest_ns": held[0]["append_ns"] if held else 0,
+            "newest_ns": held[-1]["append_ns"] if held else 0,
+        }
+        buckets = [0] * 40
+        buckets[12] = len(held)
+        return {
+            "counters": counters,
+            "gauges": gauges,
+            "histograms": {"publish": buckets, "append": [0] * 40},
+            "sums_ns": {"publish": 3_000 * len(held)},
+        }
