@@ -159,8 +159,8 @@ class SlotTable:
 class RouteCache:
     """Topic name → route, bounded; the one of a node is consulted inside the native append."""
 
-    def __new__(cls, routes: int = 10_000) -> RouteCache:
-        """Room for at least so many routes. Raises ValueError above ROUTES_COUNT_MAX."""
+    def __new__(cls, routes: int = ...) -> RouteCache:
+        """Room for so many routes, ROUTES_COUNT_MAX unless given. ValueError above that."""
 
     def get(self, name: bytes, name_hash: int, table_epoch: int) -> _Route | None:
         """The route put under this epoch; ``name_hash`` is XXH3-64 of the name. Counted."""
