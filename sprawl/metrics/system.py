@@ -6,10 +6,10 @@ constants; rates are over the time since the sample before. Source: psutil.
 """
 
 import gc
-import os
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -129,7 +129,8 @@ class Trend:
 def _open_files() -> int:
     """Open descriptors; Linux 6.2 and later say it in one call, else the entries are counted."""
     try:
-        return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd"))
+        own = Path("/proc/self/fd")
+        return own.stat().st_size or sum(1 for _ in own.iterdir())
     except FileNotFoundError:
         return int(psutil.Process().num_fds())
 

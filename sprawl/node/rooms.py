@@ -51,6 +51,7 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks) -> Rooms:
     """The real rooms; the compiled modules are loaded here and nowhere before."""
     from sprawl._hot.protocol import Listener
     from sprawl._native import Engine
+    from sprawl.edge.caps import ConnectionCaps
     from sprawl.edge.server import EdgeServer
 
     engine = Engine(
@@ -62,5 +63,6 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks) -> Rooms:
         node_id=view.node_id,
         auto_create=settings.auto_create_topics,
     )
-    edge = EdgeServer(engine, view, spawn=tasks.start, new_listener=Listener)
+    caps = ConnectionCaps(settings.connections_max, settings.connections_per_address_max)
+    edge = EdgeServer(engine, view, spawn=tasks.start, new_listener=Listener, caps=caps)
     return Rooms(engine, edge)

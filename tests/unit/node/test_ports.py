@@ -94,7 +94,7 @@ def test_a_refusal_gives_back_what_was_bound() -> None:
 
 @pytest.mark.parametrize("role", ["HTTP", "health", "cluster"])
 def test_a_port_held_by_a_node_names_it(role: str) -> None:
-    bind, http, port = free_ports(3)
+    bind, _, port = free_ports(3)
     names = {"HTTP": "http_port", "health": "health_port", "cluster": "bind_port"}
     status: dict[str, object] = {"node_id": "ab12cd34-and-more", names[role]: port}
     with answering(port, status):
@@ -106,7 +106,7 @@ def test_a_port_held_by_a_node_names_it(role: str) -> None:
 
 
 def test_what_a_foreign_process_answers_cannot_reach_the_terminal() -> None:
-    bind, http, port = free_ports(3)
+    bind, _, port = free_ports(3)
     with answering(port, {"node_id": "\x1b[31m\nx", "http_port": port}):
         line = refusal(bind, port, 0)
     assert "\x1b" not in line
@@ -114,7 +114,7 @@ def test_what_a_foreign_process_answers_cannot_reach_the_terminal() -> None:
 
 
 def test_a_port_held_by_something_else_names_the_process() -> None:
-    bind, http, port = free_ports(3)
+    bind, _, port = free_ports(3)
     with socket.create_server(("127.0.0.1", port)):
         line = refusal(bind, port, 0)
     assert f"it is held by process {os.getpid()} (" in line
@@ -148,7 +148,7 @@ def test_the_default_health_port_makes_way_for_the_http_port() -> None:
     except StartError:
         pytest.skip("port 8081 is taken on this machine")
     assert ports.http_port == 8081
-    assert ports.warnings[0].startswith("port 8081 is this node's HTTP port; running without")
+    assert "it is this node's HTTP port; running without a health port" in ports.warnings[0]
     ports.close()
 
 
