@@ -42,13 +42,14 @@ class EdgeServer:
         spawn: Spawn,
         new_listener: NewListener,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        caps: ConnectionCaps | None = None,
     ) -> None:
         self._engine = engine
         self._view = view
         self._spawn = spawn
         self._new_listener = new_listener
         self._loop = asyncio.get_running_loop()
-        self._caps = ConnectionCaps()
+        self._caps = caps or ConnectionCaps()
         self._ports: list[_Port] = []
         self._timers: list[asyncio.Task[None]] = []
         self._subscriptions = Subscriptions(

@@ -145,10 +145,10 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     assert f"{tmp_path}/f/x: Not a directory" in refusal(tmp_path / "f/x").detail
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_a_directory_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    assert "Permission denied" in refusal(tmp_path).detail
+def test_a_directory_that_cannot_be_made_is_refused() -> None:
+    error = refusal(Path("/proc/sprawl/data"))
+    assert error.code == "directory_unreadable"
+    assert error.detail.startswith("cannot use data directory /proc/")
 
 
 def test_an_id_that_is_given_is_kept_and_a_changed_one_is_told(tmp_path: Path) -> None:

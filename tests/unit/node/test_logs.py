@@ -98,14 +98,19 @@ def test_values_and_lines_are_cut_and_say_so() -> None:
 
 def test_an_error_is_one_line_with_its_place() -> None:
     log, stream, _ = configured()
+    broken = OSError(5, "disk\nbroken")
     try:
-        raise OSError(5, "disk\nbroken")
+        _raise(broken)
     except OSError:
         log.exception("failed")
     line = stream.getvalue()
     assert line.count("\n") == 1
     assert 'error="OSError: [Errno 5] disk\\nbroken"' in line
-    assert "at=test_logs.py:" in line
+    assert 'at="test_logs.py:' in line
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def test_one_event_is_rate_limited_and_others_are_not() -> None:

@@ -148,7 +148,7 @@ def test_the_default_health_port_makes_way_for_the_http_port() -> None:
     except StartError:
         pytest.skip("port 8081 is taken on this machine")
     assert ports.http_port == 8081
-    assert ports.warnings[0].startswith("port 8081 is this node's HTTP port; running without")
+    assert "it is this node's HTTP port; running without a health port" in ports.warnings[0]
     ports.close()
 
 

@@ -49,7 +49,7 @@ async def test_no_task_starts_while_the_node_stops() -> None:
     async def late() -> None:
         return
 
-    with pytest.raises(TaskFailed, match="room.late started while the node stops"):
+    with pytest.raises(TaskFailed, match=r"room\.late started while the node stops"):
         tasks.start("room.late", late())
 
 
