@@ -41,6 +41,7 @@ class EdgeServer:
         *,
         spawn: Spawn,
         new_listener: NewListener,
+        caps: ConnectionCaps | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         caps: ConnectionCaps | None = None,
     ) -> None:
