@@ -41,7 +41,6 @@ class EdgeServer:
         *,
         spawn: Spawn,
         new_listener: NewListener,
-        caps: ConnectionCaps | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         caps: ConnectionCaps | None = None,
     ) -> None:
