@@ -197,17 +197,15 @@ class PlainEngine:
         self.topics[name] = held
         return True
 
-    def message(
-        self, topic_id_text: str, partition: int, offset: int, now_ns: int
-    ) -> StoredMessage | None:
-        if (topic_id_text, offset) in self.expired:
+    def message(self, topic_id: str, partition: int, offset: int) -> StoredMessage | None:
+        if (topic_id, offset) in self.expired:
             raise Expired(f"offset {offset} is gone by age", code="message_expired")
         for held in self.topics.values():
-            if held.topic_id == topic_id_text and partition == 0 and offset < len(held.messages):
+            if held.topic_id == topic_id and partition == 0 and offset < len(held.messages):
                 return held.messages[offset]
         return None
 
-    def message_by_key(self, key: str, now_ns: int) -> StoredMessage | None:
+    def message_by_key(self, key: str) -> StoredMessage | None:
         if key not in self.keys:
             return None
         held, offset = self.keys[key]
