@@ -6,6 +6,7 @@ One partition per topic unless more are asked for; everything goes to partition 
 import json
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import parse_qs
 
 from sprawl.broker.engine import PartitionInfo, Stats, StoredMessage, TopicInfo, TopicSummary
@@ -13,12 +14,13 @@ from sprawl.errors import Conflict, Expired, NotFound
 
 DEFAULTS: dict[str, object] = {
     "partitions": 1,
+    "replicas": 3,
+    "retention": {"age_s": 0, "bytes": 0, "count": 0},
     "ttl_s": 0,
-    "retention_age_s": 0,
-    "retention_bytes": 0,
-    "retention_count": 0,
-    "discard_new": False,
+    "durability": "default",
+    "discard": "old",
     "dedup_window_s": 600,
+    "compaction": False,
     "max_message_bytes": 10 * 1024 * 1024,
 }
 
@@ -119,7 +121,9 @@ class PlainEngine:
             self.keys[key] = (held, offset)
         return f"{held.topic_id}-0-{offset}"
 
-    def topic_put(self, name: str, config: dict[str, object], now_ns: int = 0) -> str:
+    def topic_put(
+        self, name: str, config: dict[str, object]
+    ) -> Literal["created", "updated", "same"]:
         held = self.topics.get(name)
         if held is None:
             topic_id = f"{'a' * 12}{'abcdefghijklmnopqrstuvwxyz234567'[len(self.topics) % 32]}"
