@@ -46,6 +46,8 @@ _HANDSHAKE_HEADERS: Final = frozenset(
     }
 )
 _log: Final = logging.getLogger("sprawl.edge.websocket")
+# The core tells of every connection at INFO; clients decide how many those are.
+_log.setLevel(logging.WARNING)
 
 
 class WebSocketApplication(Protocol):
