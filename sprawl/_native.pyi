@@ -1,7 +1,9 @@
 """Bindings of the Rust crate ``sprawl-core``; see the facades that own each type."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, TypeAlias, final
+from typing import ClassVar, Literal, TypeAlias, final
+
+from sprawl.broker.engine import Stats, StoredMessage, TopicInfo, TopicSummary
 
 __version__: str
 
@@ -157,8 +159,8 @@ class SlotTable:
 class RouteCache:
     """Topic name → route, bounded; the one of a node is consulted inside the native append."""
 
-    def __new__(cls, routes: int = 10_000) -> RouteCache:
-        """Room for at least so many routes. Raises ValueError above ROUTES_COUNT_MAX."""
+    def __new__(cls, routes: int = ...) -> RouteCache:
+        """Room for so many routes, ROUTES_COUNT_MAX unless given. ValueError above that."""
 
     def get(self, name: bytes, name_hash: int, table_epoch: int) -> _Route | None:
         """The route put under this epoch; ``name_hash`` is XXH3-64 of the name. Counted."""
@@ -223,3 +225,133 @@ def valid_pattern(pattern: str) -> bool:
 
 def pattern_matches(pattern: str, topic: str) -> bool:
     """Whether the pattern matches; False when either is outside the grammar."""
+
+# engine
+
+_Step: TypeAlias = bytes | tuple[bytes | None, int, Request | Reader | None, int] | None
+
+@final
+class Engine:
+    """One node's log and the state its HTTP edge shares; times are ns since the Unix epoch."""
+
+    is_draining: bool
+    """Write only: publishes are refused from now on."""
+
+    def __new__(
+        cls,
+        *,
+        memory_bytes_max: int,
+        chunk_bytes: int,
+        dedup_keys_max: int,
+        topics_max: int,
+        seed: int,
+        node_id: str,
+        auto_create: bool = True,
+        delete_grace_s: int = 86400,
+    ) -> Engine: ...
+    def connection(self, id: int, is_hot: bool) -> Connection:
+        """A parser for a new connection; without ``is_hot`` every request is a cold one."""
+
+    def reader(
+        self, topic: str, query: bytes, form: str, last_event_id: str | None, now_ns: int
+    ) -> Reader:
+        """A reader of a topic or pattern; raises SprawlError for what the read may not be."""
+
+    def is_dirty(self) -> bool:
+        """Whether the tick must be ended."""
+
+    def end_tick(self, now_ns: int) -> tuple[list[int], list[int]]:
+        """Makes everything appended visible: watched partitions that changed, topics that are new."""
+
+    def sweep(self, now_ns: int) -> None:
+        """Applies retention by age and forgets topics deleted long ago; once a second."""
+
+    def watch(self, handle: int, waits: bool) -> None:
+        """One more (or less) reader waits for a partition."""
+
+    def publish_json(self, topic: str, line: bytes, now_ns: int) -> bytes:
+        """Publishes one message written as a line of NDJSON: a receipt or a problem, as JSON."""
+
+    def topic_put(
+        self, name: str, config: dict[str, object]
+    ) -> Literal["created", "updated", "same"]:
+        """Creates or changes a topic; raises InvalidRequest, Conflict, RateLimited."""
+
+    def topic_get(self, name: str) -> TopicInfo | None:
+        """A topic with its partitions and configuration."""
+
+    def topics_page(
+        self, prefix: str, after: int, limit: int
+    ) -> tuple[list[TopicSummary], int | None]:
+        """Topics in the order of creation behind position ``after``; a page may be short."""
+
+    def topic_delete(self, name: str, now_ns: int) -> bool:
+        """Hides a topic; False when there is none."""
+
+    def topic_undelete(self, name: str) -> bool:
+        """Brings the newest deleted topic of this name back; False when it cannot."""
+
+    def message(self, topic_id: str, partition: int, offset: int) -> StoredMessage | None:
+        """One message; raises Expired when it is no longer retained."""
+
+    def message_by_key(self, key: str) -> StoredMessage | None:
+        """The message stored under an idempotency key, while the window holds it."""
+
+    def stats(self) -> Stats:
+        """Counters and gauges."""
+
+@final
+class Connection:
+    """One connection's parser; steps are those of ``sprawl/_hot/protocol.pyx``."""
+
+    held: int
+    inside: int
+    def receive(self, data: bytes, now_ns: int) -> _Step:
+        """Takes what the socket gave: answers, and what the event loop has to do."""
+
+    def resume(self, now_ns: int) -> _Step:
+        """Goes on with the next request after an answer of the event loop."""
+
+    def time_out(self, now_ns: int) -> bytes | None:
+        """Ends a connection whose request did not arrive in time, with a 408."""
+
+    def forget(self) -> None:
+        """Gives back what a closed connection held."""
+
+    def take_rest(self) -> bytes:
+        """Bytes after a request that upgraded the connection."""
+
+@final
+class Request:
+    """A complete, limited and de-chunked request; header names in lower case."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    http_version: str
+    keep_alive: bool
+
+@final
+class Reader:
+    """A cursor over the log in one form; what it gives can be written as it is."""
+
+    cursor: str
+    ended: bool
+    ending: bytes | None
+    handles: list[int]
+    heartbeat: bytes | None
+    is_pattern: bool
+    is_ready: bool
+    keep_alive: bool
+    messages: int
+    more: bool
+    def pull(self, bytes_max: int, messages_max: int, now_ns: int) -> bytes | None:
+        """What follows the cursor, at least one message when there is one."""
+
+    def answer(self, now_ns: int) -> bytes | None:
+        """The whole answer of a plain read with what is there now."""
+
+    def adopt(self, topics: list[int]) -> bool:
+        """Takes new topics of a pattern in; raises InvalidRequest above 64 partitions."""

@@ -202,8 +202,6 @@ SETTINGS_FILE_BYTES_MAX: Final = 1 * MIB
 NODE_FILE_BYTES_MAX: Final = 64 * KIB
 # Bytes of one setting's value.
 SETTING_BYTES_MAX: Final = 16 * KIB
-# Background tasks of the node that run at once (none is per connection or per message).
-TASKS_MAX: Final = 256
 # Seconds between two samples of the machine's load.
 SAMPLE_INTERVAL_S: Final = 1.0
 

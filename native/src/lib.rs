@@ -1,4 +1,5 @@
 //! `sprawl._native`: Python bindings of `sprawl-core`, one file per class, no logic.
+#![allow(clippy::needless_pass_by_value)] // PyO3 hands extracted arguments over by value
 use pyo3::prelude::*;
 
 mod codec;

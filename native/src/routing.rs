@@ -1,4 +1,4 @@
-//! Bindings of slots, routes, placement and patterns: control and tests; the publish path stays inside the core.
+//! Bindings of slots, routes, placement and patterns, for control and tests; publishing stays in the core.
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use pyo3::exceptions::{PyIndexError, PyRuntimeError, PyValueError};

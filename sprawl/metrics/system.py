@@ -128,9 +128,9 @@ class Trend:
 
 def _open_files() -> int:
     """Open descriptors; Linux 6.2 and later say it in one call, else the entries are counted."""
-    descriptors = Path("/proc/self/fd")
     try:
-        return descriptors.stat().st_size or sum(1 for _ in descriptors.iterdir())
+        own = Path("/proc/self/fd")
+        return own.stat().st_size or sum(1 for _ in own.iterdir())
     except FileNotFoundError:
         return int(psutil.Process().num_fds())
 

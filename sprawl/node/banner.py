@@ -20,11 +20,14 @@ def banner_lines(view: LiveView) -> list[str]:
     http = f"http://{_host(settings.http_addr)}:{view.http_port}"
     health = f":{view.health_port}" if view.health_port else "none"
     node_option = "" if http == "http://localhost:8080" else f" -n {http}"
-    cluster = f"cluster {settings.bind_addr}:{view.bind_port} (a cluster of one)"
     ctl = _command("sprawlctl")
+    addresses = (
+        f"  HTTP {settings.http_addr}:{view.http_port} · health {health} · "
+        f"cluster {settings.bind_addr}:{view.bind_port} (a cluster of one)"
+    )
     return [
         f"Sprawl {view.version}, node {view.node_id}, start {view.boot_counter}",
-        f"  HTTP {settings.http_addr}:{view.http_port} · health {health} · {cluster}",
+        addresses,
         f"  data {view.disk_path} · {memory_line(view)}",
         f"  try: {ctl}{node_option} subscribe -t my-topic",
         f'       {ctl}{node_option} publish -t my-topic -m "Hello, World!"',

@@ -81,17 +81,15 @@ class Node:
         if shortage := raise_file_limit(settings.connections_max):
             is_asked = settings.is_given("connections_max")
             _log.log(logging.WARNING if is_asked else logging.INFO, shortage)
-        rooms = self._rooms = self._build(settings, view)
+        rooms = self._rooms = self._build(settings, view, self.tasks)
         view.load = SystemLoad(
             self._clock,
             view.disk_path,
             lambda: rooms.engine.stats()["counters"].get("messages_received", 0),
             lambda: len(asyncio.all_tasks()),
         )
-        await rooms.edge.start(self._ports.http)
-        if self._ports.health:
-            await rooms.health.start(self._ports.health)
-        self.tasks.start("sample-load", self._sample_load(view.load))
+        await rooms.edge.start(self._ports.http, self._ports.health)
+        self.tasks.start("node.sample-load", self._sample_load(view.load))
         quiet_collector()
         view.state = "ready"
         self._announce()
@@ -101,11 +99,9 @@ class Node:
         if self._rooms is not None:
             was_serving = self.view.state == "ready"
             self.view.state = "draining"
-            if drain and was_serving:
-                await self._drain(self._rooms)
+            if was_serving:
+                await self._drain(self._rooms, self.view.settings.drain_timeout_s if drain else 0)
             await self.tasks.stop()
-            self._rooms.health.close()
-            self._rooms.edge.close()
             self._rooms = None
             _log.info("node stopped", extra={"uptime_s": round(self.view.uptime_s(), 1)})
         if self.view.load is not None:
@@ -142,11 +138,10 @@ class Node:
         logs.configure(log_format=settings.log_format, level=settings.log_level, clock=self._clock)
         _log.info("settings reloaded", extra={"changed_count": len(applied)})
 
-    async def _drain(self, rooms: Rooms) -> None:
-        """The edge first; the health port answers "draining" until it is done."""
-        timeout_s = self.view.settings.drain_timeout_s
+    async def _drain(self, rooms: Rooms, timeout_s: float) -> None:
+        """Lets the edge end what is open, until it has, the time is over, or somebody hurries."""
         _log.info("draining", extra={"drain_timeout_s": timeout_s})
-        work = asyncio.ensure_future(rooms.edge.drain(timeout_s))
+        work = asyncio.ensure_future(rooms.edge.stop(timeout_s))
         hurry = asyncio.ensure_future(self._is_hurried.wait())
         try:
             await asyncio.wait(
@@ -182,9 +177,6 @@ class Node:
     def _announce(self) -> None:
         view, settings = self.view, self.view.settings
         http_addr = settings.http_addr
-        _log.info("HTTP server listening on %s:%d", http_addr, view.http_port)
-        if view.health_port:
-            _log.info("health server listening on %s:%d", http_addr, view.health_port)
         _log.info(memory_line(view), extra={"node_id": view.node_id, "pid": os.getpid()})
         if not _is_loopback(http_addr):
             _log.warning(

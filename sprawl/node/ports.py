@@ -66,22 +66,25 @@ def _take_health(ports: Ports, settings: Settings) -> None:
         return
     is_given = settings.is_given("health_port")
     own = {ports.http_port: "HTTP", settings.bind_port: "cluster"}.get(port)
-    if own is not None and is_given:
-        raise StartError(
-            f"Failed to bind to port {port}: address already in use; "
-            f"it is this node's {own} port; choose another with SPRAWL_HEALTH_PORT"
-        )
     try:
-        if own is not None:
-            raise StartError(f"port {port} is this node's {own} port")
-        ports.health = _listen("health", settings.http_addr, port, asks_owner=is_given)
+        if own is None:
+            ports.health = _listen("health", settings.http_addr, port, asks_owner=is_given)
+            return
+        refusal = _own_port(port, own)
     except StartError as error:
-        if is_given:
-            raise
-        ports.warnings.append(
-            f"{error.detail}; running without a health port, "
-            f"/health and /metrics are on port {ports.http_port}"
-        )
+        refusal = error
+    if is_given:
+        raise refusal
+    ports.warnings.append(
+        f"{refusal.detail}; running without a health port, "
+        f"/health and /metrics are on port {ports.http_port}"
+    )
+
+
+def _own_port(port: int, role: str) -> StartError:
+    return StartError(
+        f"Failed to bind to port {port}: address already in use; it is this node's {role} port"
+    )
 
 
 def _listen(role: str, host: str, port: int, *, asks_owner: bool = True) -> list[socket.socket]:

@@ -1,57 +1,68 @@
 """The rooms a node is built of, as the root sees them.
 
-In: settings and the view of the node. Out: ``Rooms``, constructed and not started. Invariant: this
-is the only place that constructs a service, so a test can hand the node other rooms.
+In: settings, the view of the node, its tasks. Out: ``Rooms``, constructed and not started.
+Invariant: this is the only place that constructs a service, so a test can hand the node others.
 """
 
+import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sprawl import limits
 from sprawl.broker.engine import Stats
+from sprawl.node.tasks import Tasks
 from sprawl.node.view import LiveView
 from sprawl.settings import Settings
 
 
-class Engine(Protocol):
+class Counting(Protocol):
     """The log and its topics, as far as the root needs them."""
 
     def stats(self) -> Stats:
         """Counters, gauges and histograms."""
 
 
-class Server(Protocol):
-    """What answers on listening sockets."""
+class Serving(Protocol):
+    """What answers on the ports."""
 
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Serves on sockets that listen already; returns when the first answer can be given."""
+    async def start(
+        self, http_sockets: Sequence[socket.socket], health_sockets: Sequence[socket.socket] = ()
+    ) -> None:
+        """Serves on bound sockets; after return a client is answered."""
 
-    async def drain(self, timeout_s: float) -> None:
-        """Takes nothing new, ends what is in flight, and returns at the latest after the time."""
-
-    def close(self) -> None:
-        """Drops what is left."""
+    async def stop(self, timeout_s: float) -> None:
+        """Takes nothing new, waits for what is open at most ``timeout_s``, closes the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """In the order in which they depend on each other; ``health`` serves the health port."""
+    """In the order in which they depend on each other."""
 
-    engine: Engine
-    edge: Server
-    health: Server
-
-
-Build = Callable[[Settings, LiveView], Rooms]
+    engine: Counting
+    edge: Serving
 
 
-def build_rooms(settings: Settings, view: LiveView) -> Rooms:
+Build = Callable[[Settings, LiveView, Tasks], Rooms]
+
+
+def build_rooms(settings: Settings, view: LiveView, tasks: Tasks) -> Rooms:
     """The real rooms; the compiled modules are loaded here and nowhere before."""
-    from sprawl.broker.engine import open_engine
-    from sprawl.edge.health import HealthServer
+    from sprawl._hot.protocol import Listener
+    from sprawl._native import Engine
+    from sprawl.edge.caps import ConnectionCaps
     from sprawl.edge.server import EdgeServer
 
-    engine = open_engine(settings, view.node_id)
-    edge = EdgeServer(engine, settings, view)
-    return Rooms(engine, edge, HealthServer(engine, settings, view))
+    engine = Engine(
+        memory_bytes_max=settings.memory_max_size,
+        chunk_bytes=limits.CHUNK_BYTES,
+        dedup_keys_max=limits.DEDUP_KEYS_MAX,
+        topics_max=limits.TOPICS_MAX,
+        seed=int.from_bytes(os.urandom(8)),
+        node_id=view.node_id,
+        auto_create=settings.auto_create_topics,
+    )
+    caps = ConnectionCaps(settings.connections_max, settings.connections_per_address_max)
+    edge = EdgeServer(engine, view, spawn=tasks.start, new_listener=Listener, caps=caps)
+    return Rooms(engine, edge)

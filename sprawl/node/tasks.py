@@ -1,54 +1,51 @@
-"""Background tasks: each has a name, a parent and an end.
+"""Tasks: each has a name that begins with its room, and an end.
 
-In: coroutines. Out: running tasks. Invariants: a background task that ends with an error is
-reported once and stops the node; cancellation always passes; after ``stop`` none is left.
+In: coroutines. Out: running tasks. Invariants: a task that ends with an error is reported once and
+stops the node; cancellation always passes; after ``stop`` none is left. How many run is bounded by
+who starts them: the rooms by their number, requests by the connections.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any
 
 from sprawl.errors import TaskFailed
-from sprawl.limits import TASKS_MAX
-
-NODE: Final = "node"
 
 
 class Tasks:
-    """The tasks that live as long as the node; ``on_failure`` hears of the first that dies."""
+    """All tasks of a node; ``on_failure`` hears of each that dies."""
 
     def __init__(self, on_failure: Callable[[TaskFailed], None]) -> None:
         self._on_failure = on_failure
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[asyncio.Task[None], None] = {}
         self._is_stopping = False
 
     @property
     def names(self) -> tuple[str, ...]:
-        """``parent/name`` of what runs, in the order of the starts."""
-        return tuple(self._running)
+        """What runs, in the order of the starts."""
+        return tuple(task.get_name() for task in self._running)
 
-    def start(
-        self, name: str, work: Coroutine[Any, Any, None], *, parent: str = NODE
-    ) -> asyncio.Task[None]:
-        """Starts ``work`` on the running loop; the name is free again once it has ended."""
-        full_name = f"{parent}/{name}"
-        assert full_name not in self._running, f"task {full_name} runs already"
-        assert len(self._running) < TASKS_MAX, f"more than tasks_max {TASKS_MAX} tasks"
-        assert not self._is_stopping, f"task {full_name} started while stopping"
-        task = asyncio.create_task(work, name=full_name)
-        self._running[full_name] = task
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Starts ``work`` on the running loop as ``room.what``; refused while stopping."""
+        if self._is_stopping:
+            work.close()
+            raise TaskFailed(f"task {name} started while the node stops")
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running[task] = None
         task.add_done_callback(self._ended)
         return task
 
     async def stop(self) -> None:
         """Cancels all, the youngest first, and returns when all have ended."""
         self._is_stopping = True
-        for task in reversed(tuple(self._running.values())):
+        running = tuple(reversed(self._running))
+        for task in running:
             task.cancel()
+        for task in running:
             await asyncio.wait({task})
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task.get_name(), None)
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._running.pop(task, None)
         if task.cancelled():
             return
         error = task.exception()

@@ -18,6 +18,7 @@ Source = Literal["flag", "environment", "file", "default"]
 
 NO_DISK: Final = "the disk tier is not in this version"
 NO_CLOUD: Final = "the cloud tier is not in this version"
+MEMORY_ONLY: Final = "a publish to memory ends at once, none is ever in progress"
 NO_CLUSTER: Final = "clusters are not in this version"
 NO_PREDICTOR: Final = "the predictor is not in this version"
 
@@ -202,6 +203,7 @@ class Settings:
         "SPRAWL_MAX_CONCURRENT_REQUESTS",
         low=0,
         high=1_000_000,
+        inert=MEMORY_ONLY,
     )
     connections_max: int = _option(
         limits.CONNECTIONS_MAX,

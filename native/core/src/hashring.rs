@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn exchanges_may_form_a_chain() {
-        // 1 alone has room and holds slot 0; slot 2 keeps 0 from giving to 1, so 0 gives to 2 and 2 gives to 1.
+        // 1 alone has room and holds slots 0 and 1, so 2 takes slot 0 and gives slot 2 to 1.
         let mut work = Work { slots: vec![vec![1], vec![1, 0], vec![3, 2]], load: vec![1, 2, 1, 1] };
         assert_eq!(work.make_room(0, &[1, 3, 1, 1]), 1);
         assert_eq!(work.slots, [vec![1, 2], vec![1, 0], vec![3, 1]]);

@@ -47,6 +47,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn it_agrees_with_a_list_of_patterns(steps in vec(step(), 1..200), topics in vec(topic(), 1..20)) {
         let mut trie = TopicTrie::new();

@@ -43,18 +43,30 @@ fn check(data: &[u8]) {
         };
         // The first timestamp may be further from the others than the header's base is: only that may refuse.
         if let Err(error) = builder.push_with(&again, record.headers) {
-            assert!(error.reason.contains("timestamp") || error.reason.contains("batch_bytes_max"), "{error}");
+            assert!(
+                error.reason.contains("timestamp") || error.reason.contains("batch_bytes_max"),
+                "{error}"
+            );
             return;
         }
     }
     let mut out = Vec::new();
     builder.finish_into(&mut out, verified.header.base_offset, 0, None);
     let mut scratch = Vec::new();
-    for (index, (written, read)) in records(&out, &mut scratch).expect("our own batch").zip(&found).enumerate() {
+    for (index, (written, read)) in
+        records(&out, &mut scratch).expect("our own batch").zip(&found).enumerate()
+    {
         let written = written.expect("our own record");
-        assert_eq!((written.offset, written.timestamp_ms), (read.offset, read.timestamp_ms), "record {index}");
+        assert_eq!(
+            (written.offset, written.timestamp_ms),
+            (read.offset, read.timestamp_ms),
+            "record {index}"
+        );
         assert_eq!((written.key, written.value, written.ttl_s), (read.key, read.value, read.ttl_s));
-        assert_eq!((written.idempotency_key, written.content_type), (read.idempotency_key, read.content_type));
+        assert_eq!(
+            (written.idempotency_key, written.content_type),
+            (read.idempotency_key, read.content_type)
+        );
         assert!(written.headers.eq(read.headers));
     }
 }

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import Sequence
 
 from sprawl.broker.engine import Stats
 from sprawl.node.rooms import Rooms
+from sprawl.node.tasks import Tasks
 from sprawl.node.view import LiveView
 from sprawl.settings import Settings
 
@@ -21,26 +23,26 @@ class TwinEngine:
 class TwinServer:
     """Answers every request with the node's status and closes."""
 
-    def __init__(self, name: str, view: LiveView, events: list[str]) -> None:
-        self._name = name
+    def __init__(self, view: LiveView, events: list[str]) -> None:
         self._view = view
         self._events = events
         self._servers: list[asyncio.Server] = []
         self.drain_s = 0.0
 
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
-        self._events.append(f"{self._name} start")
-        for listening in sockets:
+    async def start(
+        self, http_sockets: Sequence[socket.socket], health_sockets: Sequence[socket.socket] = ()
+    ) -> None:
+        self._events.append("edge start")
+        for listening in (*http_sockets, *health_sockets):
             self._servers.append(await asyncio.start_server(self._answer, sock=listening))
+        host, port = http_sockets[0].getsockname()
+        logging.getLogger("sprawl.edge").info("HTTP server listening on %s", f"{host}:{port}")
 
-    async def drain(self, timeout_s: float) -> None:
-        self._events.append(f"{self._name} drain")
-        await asyncio.sleep(self.drain_s)
-
-    def close(self) -> None:
-        self._events.append(f"{self._name} close")
+    async def stop(self, timeout_s: float) -> None:
+        self._events.append(f"edge stop {timeout_s:g}")
         for server in self._servers:
             server.close()
+        await asyncio.sleep(self.drain_s)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -59,7 +61,6 @@ class TwinServer:
         writer.close()
 
 
-def twin_rooms(settings: Settings, view: LiveView) -> Rooms:
-    """Rooms whose calls are recorded in `events` of the edge."""
-    events: list[str] = []
-    return Rooms(TwinEngine(), TwinServer("edge", view, events), TwinServer("health", view, events))
+def twin_rooms(_settings: Settings, view: LiveView, _tasks: Tasks) -> Rooms:
+    """Rooms that nobody watches."""
+    return Rooms(TwinEngine(), TwinServer(view, []))

@@ -3,11 +3,10 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import twin_rooms
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from sprawl.node import rooms
+from tests.unit.node import twin_rooms
 
 rooms.build_rooms = twin_rooms.twin_rooms
 

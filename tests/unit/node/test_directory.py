@@ -1,0 +1,160 @@
+"""The data directory: the three rules, the lock, and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sprawl.errors import StartError
+from sprawl.node.directory import Directory, open_directory
+
+
+def opened(path: Path, bind_port: int = 7946, node_id: str = "") -> Directory:
+    return open_directory(str(path), bind_port, node_id, "0.1.0", lambda: f"made-{bind_port}")
+
+
+def identity(path: Path) -> dict[str, object]:
+    members: dict[str, object] = json.loads((path / "node.json").read_text())
+    return members
+
+
+def refusal(path: Path, bind_port: int = 7946) -> StartError:
+    with pytest.raises(StartError) as caught:
+        opened(path, bind_port)
+    assert "\n" not in caught.value.detail
+    return caught.value
+
+
+def test_a_fresh_directory_gets_an_identity_that_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a/b"
+    with opened(path) as first:
+        assert (first.path, first.warnings) == (path, ())
+        assert identity(path) == {
+            "format": 1,
+            "node_id": "made-7946",
+            "bind_port": 7946,
+            "boot_counter": 1,
+            "version": "0.1.0",
+        }
+    with open_directory(str(path), 7946, "", "0.1.0", lambda: "another") as second:
+        assert (second.identity.node_id, second.identity.boot_counter) == ("made-7946", 2)
+    assert not (path / "node.json.new").exists()
+
+
+@pytest.mark.parametrize("name", ["LOCK", "lost+found", "node.json.new"])
+def test_what_a_volume_or_an_interrupted_start_leaves_counts_as_empty(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).touch()
+    with opened(tmp_path) as directory:
+        assert directory.path == tmp_path
+
+
+def test_a_folder_named_by_the_port_goes_first(tmp_path: Path) -> None:
+    (tmp_path / "7950").mkdir()
+    with opened(tmp_path, 7950) as directory:
+        assert directory.path == tmp_path / "7950"
+        assert directory.warnings == ()
+
+
+def test_a_second_node_with_the_same_path_gets_its_own_folder(tmp_path: Path) -> None:
+    with opened(tmp_path, 7946), opened(tmp_path, 7947) as second:
+        assert second.path == tmp_path / "7947"
+        (warning,) = second.warnings
+        assert "made-7946 with bindPort 7946" in warning
+        assert "bindPort 7947 uses" in warning
+    with opened(tmp_path, 7947) as again:
+        assert (again.identity.boot_counter, again.warnings) == (2, ())
+
+
+def test_files_that_are_no_nodes_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("x")
+    with opened(tmp_path) as directory:
+        assert directory.path == tmp_path / "7946"
+        assert "holds files that are no node's" in directory.warnings[0]
+    assert not (tmp_path / "LOCK").exists()
+
+
+def test_a_held_lock_names_its_holder(tmp_path: Path) -> None:
+    with opened(tmp_path):
+        error = refusal(tmp_path)
+    assert error.code == "directory_locked"
+    assert f"in use by process {os.getpid()};" in error.detail
+    opened(tmp_path).release()
+
+
+def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from sprawl.node.directory import open_directory\n"
+        "open_directory(sys.argv[1], 7946, '', '0.1.0', lambda: 'x'); os._exit(9)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert ended.returncode == 9
+    with opened(tmp_path) as directory:
+        assert directory.identity.boot_counter == 2
+
+
+def test_a_refused_second_start_leaves_the_first_ones_identity(tmp_path: Path) -> None:
+    with opened(tmp_path):
+        before = (tmp_path / "node.json").read_bytes()
+        refusal(tmp_path)
+        assert (tmp_path / "node.json").read_bytes() == before
+
+
+GOOD = {"format": 1, "node_id": "n", "bind_port": 7946, "boot_counter": 1, "version": "0.1.0"}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[]", "no format number"),
+        (b"{}", "no format number"),
+        (json.dumps(GOOD | {"format": 2}).encode(), "format 2, this version reads 1"),
+        (json.dumps(GOOD | {"format": True}).encode(), "no format number"),
+        (json.dumps(GOOD | {"node_id": ""}).encode(), "node_id is not"),
+        (json.dumps(GOOD | {"bind_port": "7946"}).encode(), "bind_port is not"),
+        (json.dumps(GOOD | {"boot_counter": 0}).encode(), "boot_counter is not"),
+        (json.dumps(GOOD | {"version": 1}).encode(), "version is not"),
+        (b" " * 70_000, "more than node_file_bytes_max 65536"),
+    ],
+)
+def test_a_node_never_starts_over_an_identity_it_cannot_read(
+    tmp_path: Path, content: bytes, why: str
+) -> None:
+    (tmp_path / "node.json").write_bytes(content)
+    error = refusal(tmp_path)
+    assert error.code == "directory_unreadable"
+    assert f"{tmp_path}/node.json: {why}" in error.detail
+    assert (tmp_path / "node.json").read_bytes() == content
+
+
+def test_a_folder_of_ours_that_lost_its_identity_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "7946/log").mkdir(parents=True)
+    assert "it holds files but no node.json" in refusal(tmp_path).detail
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    assert f"cannot use data directory {tmp_path}/f" in refusal(tmp_path / "f").detail
+    assert f"{tmp_path}/f/x: Not a directory" in refusal(tmp_path / "f/x").detail
+
+
+def test_a_directory_that_cannot_be_made_is_refused() -> None:
+    error = refusal(Path("/proc/sprawl/data"))
+    assert error.code == "directory_unreadable"
+    assert error.detail.startswith("cannot use data directory /proc/")
+
+
+def test_an_id_that_is_given_is_kept_and_a_changed_one_is_told(tmp_path: Path) -> None:
+    with opened(tmp_path, node_id="node1") as first:
+        assert (first.identity.node_id, first.warnings) == ("node1", ())
+    with opened(tmp_path) as kept:
+        assert kept.identity.node_id == "node1"
+    with opened(tmp_path, node_id="node2") as changed:
+        assert changed.warnings == (f"{tmp_path} was node node1's and is node node2's now",)
