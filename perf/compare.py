@@ -94,6 +94,11 @@ def newest(results: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]
     return found
 
 
+def spread_of(values: Sequence[float]) -> float | None:
+    """Greatest / least; ``None`` when the least is not positive."""
+    return max(values) / min(values) if min(values) > 0 else None
+
+
 def judge(budget: Budget, result: Mapping[str, Any] | None, peer_spread_max: float) -> Verdict:
     """Holds one budget against one result."""
     if result is None:
@@ -108,7 +113,7 @@ def judge(budget: Budget, result: Mapping[str, Any] | None, peer_spread_max: flo
     if budget.metric not in node["median"] or budget.metric not in measured["median"]:
         return Verdict(budget, "unmeasured", note=f"no {budget.metric} in this result")
     figure = node["median"][budget.metric]
-    spread = measured["spread"]
+    spread = spread_of([sample[budget.metric] for sample in measured["samples"]])
     if budget.against is not None:
         figure /= measured["median"][budget.metric]
         if len(measured["samples"]) < 3:

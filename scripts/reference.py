@@ -9,9 +9,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sprawl.edge.endpoints import ENDPOINTS
-
 from sprawl import errors, limits
+from sprawl.edge.endpoints import ENDPOINTS
 from sprawl.settings.table import IGNORED, TABLE
 
 ROOT = Path(__file__).resolve().parent.parent

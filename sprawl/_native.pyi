@@ -1,6 +1,9 @@
 """Bindings of the Rust crate ``sprawl-core``; see the facades that own each type."""
 
-from typing import TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal, TypeAlias, final
+
+from sprawl.broker.engine import Stats, StoredMessage, TopicInfo, TopicSummary
 
 __version__: str
 
@@ -19,7 +22,7 @@ _Record: TypeAlias = tuple[
 ]
 
 def encode_batch(
-    records: list[tuple[bytes | None, bytes | None, list[tuple[bytes, bytes]] | None, int]],
+    records: Iterable[tuple[bytes | None, bytes | None, Sequence[tuple[bytes, bytes]] | None, int]],
     codec: int = 0,
     producer: tuple[int, int, int] | None = None,
 ) -> bytes:
@@ -90,7 +93,7 @@ def message_id(topic_id: int, partition: int, number: int, is_delayed: bool = Fa
 def message_id_parse(text: str) -> tuple[int, int, int, bool]:
     """The arguments of ``message_id``. Raises SprawlError (``invalid_parameter``)."""
 
-def cursor_encode(entries: list[tuple[int, int, int, int]]) -> str:
+def cursor_encode(entries: Sequence[tuple[int, int, int, int]]) -> str:
     """The cursor over (topic_id, partition, epoch, next offset), at most 64, in any order.
 
     Raises SprawlError (``too_many_partitions``, ``invalid_cursor`` for a partition twice).
@@ -98,3 +101,257 @@ def cursor_encode(entries: list[tuple[int, int, int, int]]) -> str:
 
 def cursor_decode(text: str) -> list[tuple[int, int, int, int]]:
     """The entries by topic id and partition. Raises SprawlError (``invalid_cursor``)."""
+
+# routing
+
+# leader (index of a member, None: nobody), epoch, replicas (indexes), bits of the replicas in sync
+_SlotEntry: TypeAlias = tuple[int | None, int, list[int], int]
+# topic index, slot of partition 0, leader
+_Route: TypeAlias = tuple[int, int, int]
+
+@final
+class SlotTable:
+    """An immutable snapshot of slot → leader, replicas, epoch for all 4096 slots."""
+
+    def __new__(
+        cls, members: Sequence[str], entries: Sequence[_SlotEntry], table_epoch: int
+    ) -> SlotTable:
+        """One entry for each slot, in order. Raises ValueError naming the slot or member at fault."""
+
+    @staticmethod
+    def single(member: str, epoch: int) -> SlotTable:
+        """The table of a cluster of one, whose epoch is the table's too."""
+
+    @staticmethod
+    def decode(data: bytes) -> SlotTable:
+        """The table that ``encode`` wrote. Raises ValueError (version, checksum, invariants)."""
+
+    def encode(self) -> bytes:
+        """The table as in docs/design/routing.md, checksum included."""
+
+    def leader(self, slot: int) -> int | None:
+        """The index of the slot's leader. Raises IndexError from slot 4096 on."""
+
+    def leader_id(self, slot: int) -> str | None:
+        """The node id of the slot's leader. Raises IndexError from slot 4096 on."""
+
+    def epoch(self, slot: int) -> int:
+        """The epoch of the slot's leadership. Raises IndexError from slot 4096 on."""
+
+    def entries(self) -> list[_SlotEntry]:
+        """All entries in order of slots."""
+
+    def member(self, node_id: str) -> int | None:
+        """The index of a node id."""
+
+    @property
+    def members(self) -> list[str]:
+        """The node ids that leaders and replicas are indexes of."""
+
+    @property
+    def table_epoch(self) -> int:
+        """Number of this snapshot; a later one is higher."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class RouteCache:
+    """Topic name → route, bounded; the one of a node is consulted inside the native append."""
+
+    def __new__(cls, routes: int = ...) -> RouteCache:
+        """Room for so many routes, ROUTES_COUNT_MAX unless given. ValueError above that."""
+
+    def get(self, name: bytes, name_hash: int, table_epoch: int) -> _Route | None:
+        """The route put under this epoch; ``name_hash`` is XXH3-64 of the name. Counted."""
+
+    def put(self, name: bytes, name_hash: int, table_epoch: int, route: _Route) -> None:
+        """Keeps a route in place of the name's old one; may evict another."""
+
+    def remove(self, name: bytes, name_hash: int) -> bool:
+        """Forgets one name; whether it was there."""
+
+    def invalidate(self, topic: int) -> int:
+        """Forgets all routes to a topic index; how many. Looks at the whole cache."""
+
+    def __len__(self) -> int: ...
+    @property
+    def capacity(self) -> int:
+        """Routes it can hold."""
+
+    @property
+    def hits(self) -> int:
+        """Lookups answered."""
+
+    @property
+    def misses(self) -> int:
+        """Lookups not answered."""
+
+@final
+class HashRing:
+    """Consistent hashing of the 4096 slots with bounded loads; exact, so equal on every node."""
+
+    def __new__(cls, members: Sequence[tuple[str, int]]) -> HashRing:
+        """Members as (id, weight 1 to 4096; 128 is an ordinary machine). Raises ValueError."""
+
+    def placement(self, replicas: int, *, epsilon_permille: int) -> list[list[int]]:
+        """Per slot the indexes of its members, the preferred leader first.
+
+        No member holds more than ceil((1 + ε) × its fair share). Raises ValueError (replicas 1 to 7,
+        ε up to 10,000 ‰). Runs without the interpreter lock.
+        """
+
+@final
+class TopicTrie:
+    """Topic patterns → subscriber ids (unsigned 64 bits)."""
+
+    def __new__(cls) -> TopicTrie: ...
+    def insert(self, items: Sequence[tuple[str, int]]) -> int:
+        """Adds (pattern, id) pairs; how many were new. ValueError: nothing was added."""
+
+    def remove(self, items: Sequence[tuple[str, int]]) -> int:
+        """Takes (pattern, id) pairs away; how many were there."""
+
+    def matches(self, topics: Sequence[str]) -> list[list[int]]:
+        """Per topic the ascending ids whose patterns match; none for a name outside the grammar."""
+
+    def __len__(self) -> int: ...
+    @property
+    def node_count(self) -> int:
+        """Nodes in use, the root among them."""
+
+def valid_pattern(pattern: str) -> bool:
+    """Whether a pattern is within the grammar (api.md, Topics)."""
+
+def pattern_matches(pattern: str, topic: str) -> bool:
+    """Whether the pattern matches; False when either is outside the grammar."""
+
+# engine
+
+_Step: TypeAlias = bytes | tuple[bytes | None, int, Request | Reader | None, int] | None
+
+@final
+class Engine:
+    """One node's log and the state its HTTP edge shares; times are ns since the Unix epoch."""
+
+    is_draining: bool
+    """Write only: publishes are refused from now on."""
+
+    def __new__(
+        cls,
+        *,
+        memory_bytes_max: int,
+        chunk_bytes: int,
+        dedup_keys_max: int,
+        topics_max: int,
+        seed: int,
+        node_id: str,
+        auto_create: bool = True,
+        delete_grace_s: int = 86400,
+    ) -> Engine: ...
+    def connection(self, id: int, is_hot: bool) -> Connection:
+        """A parser for a new connection; without ``is_hot`` every request is a cold one."""
+
+    def reader(
+        self, topic: str, query: bytes, form: str, last_event_id: str | None, now_ns: int
+    ) -> Reader:
+        """A reader of a topic or pattern; raises SprawlError for what the read may not be."""
+
+    def is_dirty(self) -> bool:
+        """Whether the tick must be ended."""
+
+    def end_tick(self, now_ns: int) -> tuple[list[int], list[int]]:
+        """Makes everything appended visible: watched partitions that changed, topics that are new."""
+
+    def sweep(self, now_ns: int) -> None:
+        """Applies retention by age and forgets topics deleted long ago; once a second."""
+
+    def watch(self, handle: int, waits: bool) -> None:
+        """One more (or less) reader waits for a partition."""
+
+    def publish_json(self, topic: str, line: bytes, now_ns: int) -> bytes:
+        """Publishes one message written as a line of NDJSON: a receipt or a problem, as JSON."""
+
+    def topic_put(
+        self, name: str, config: dict[str, object]
+    ) -> Literal["created", "updated", "same"]:
+        """Creates or changes a topic; raises InvalidRequest, Conflict, RateLimited."""
+
+    def topic_get(self, name: str) -> TopicInfo | None:
+        """A topic with its partitions and configuration."""
+
+    def topics_page(
+        self, prefix: str, after: int, limit: int
+    ) -> tuple[list[TopicSummary], int | None]:
+        """Topics in the order of creation behind position ``after``; a page may be short."""
+
+    def topic_delete(self, name: str, now_ns: int) -> bool:
+        """Hides a topic; False when there is none."""
+
+    def topic_undelete(self, name: str) -> bool:
+        """Brings the newest deleted topic of this name back; False when it cannot."""
+
+    def message(self, topic_id: str, partition: int, offset: int) -> StoredMessage | None:
+        """One message; raises Expired when it is no longer retained."""
+
+    def message_by_key(self, key: str) -> StoredMessage | None:
+        """The message stored under an idempotency key, while the window holds it."""
+
+    def stats(self) -> Stats:
+        """Counters and gauges."""
+
+@final
+class Connection:
+    """One connection's parser; steps are those of ``sprawl/_hot/protocol.pyx``."""
+
+    held: int
+    inside: int
+    def receive(self, data: bytes, now_ns: int) -> _Step:
+        """Takes what the socket gave: answers, and what the event loop has to do."""
+
+    def resume(self, now_ns: int) -> _Step:
+        """Goes on with the next request after an answer of the event loop."""
+
+    def time_out(self, now_ns: int) -> bytes | None:
+        """Ends a connection whose request did not arrive in time, with a 408."""
+
+    def forget(self) -> None:
+        """Gives back what a closed connection held."""
+
+    def take_rest(self) -> bytes:
+        """Bytes after a request that upgraded the connection."""
+
+@final
+class Request:
+    """A complete, limited and de-chunked request; header names in lower case."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    http_version: str
+    keep_alive: bool
+
+@final
+class Reader:
+    """A cursor over the log in one form; what it gives can be written as it is."""
+
+    cursor: str
+    ended: bool
+    ending: bytes | None
+    handles: list[int]
+    heartbeat: bytes | None
+    is_pattern: bool
+    is_ready: bool
+    keep_alive: bool
+    messages: int
+    more: bool
+    def pull(self, bytes_max: int, messages_max: int, now_ns: int) -> bytes | None:
+        """What follows the cursor, at least one message when there is one."""
+
+    def answer(self, now_ns: int) -> bytes | None:
+        """The whole answer of a plain read with what is there now."""
+
+    def adopt(self, topics: list[int]) -> bool:
+        """Takes new topics of a pattern in; raises InvalidRequest above 64 partitions."""

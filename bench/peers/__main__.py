@@ -1,7 +1,7 @@
 """``python -m bench.peers run [row …] --rounds 3 --seconds 2`` and ``python -m bench.peers list``."""
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import sys
 from pathlib import Path
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     options.results.mkdir(parents=True, exist_ok=True)
     for row in [ROWS[name] for name in options.rows or ROWS]:
         systems = [name for name in row.loads if not options.systems or name in options.systems]
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         machine = describe(systems)
         found = measure(row, systems, options.rounds, options.seconds)
         found |= {
@@ -84,13 +84,15 @@ def run(options: argparse.Namespace) -> int:
             "machine": machine,
         }
         path = options.results / f"{now:%Y-%m-%d}-{row.name}.json"
-        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        # Paths of the checkout are nobody else's.
+        text = json.dumps(found, indent=1, ensure_ascii=False).replace(str(ROOT), ".")
+        path.write_text(text + "\n")
         print(table(found), flush=True)
         missing += "median" not in found["systems"].get("sprawl", {})
     return 1 if missing else 0
 
 
-def show(options: argparse.Namespace) -> int:
+def show(_options: argparse.Namespace) -> int:
     """Lists rows, and systems with where they are or how to install them."""
     for row in ROWS.values():
         print(f"{row.name:22} {row.title}; against {', '.join(row.peers) or 'a bound'}")

@@ -12,6 +12,7 @@ from bench.peers.systems import ROOT, SYSTEMS
 VERSION_FLAGS = {
     "sprawl": "--version",
     "nats": "--version",
+    "jetstream": "--version",
     "redis": "--version",
     "nchan": "-v",
     "mosquitto": "-h",

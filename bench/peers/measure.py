@@ -127,28 +127,37 @@ def under_load(system: System, arguments: Sequence[str], seconds: float | None) 
         report = run_load(load_command(arguments, addr, seconds))
         used, wall_s = server.cpu().since(before), os.times().elapsed - began
     check(report)
-    sample = {"value": report["rate"], **{k: report[k] for k in FIGURES if k in report}}
+    sample = {
+        "value": report["rate"],
+        "server": server.line,
+        **{k: report[k] for k in FIGURES if k in report},
+    }
     return with_cpu(sample, used, wall_s)
 
 
 def arrived(system: System, arguments: Sequence[str]) -> Sample:
     """Value: deliveries that arrived; a stall is a figure here, not a failure of the peer."""
-    with running(system) as (_, addr):
+    with running(system) as (server, addr):
         report = run_load(load_command(arguments, addr, None))
     if system.name == NODE:
         check(report)
     stalled = {"stalled_after": report["total"]} if report["stalled"] else {}
-    return {"value": report["total"], "lost": report["lost"], "rate": report["rate"], **stalled}
+    return {
+        "value": report["total"],
+        "server": server.line,
+        "lost": report["lost"],
+        "rate": report["rate"],
+        **stalled,
+    }
 
 
 def producer(system: System, seconds: float) -> Sample:
     """Value: messages per second of a Python producer; the program is ``producer.py``."""
     program = [str(Path(__file__).with_name("producer.py")), "--seconds", str(seconds)]
-    python = (
-        VENV / "bin" / "python"
-        if system.name == "nats"
-        else Path(binary_of(system)).with_name("python")
-    )
+    folder = VENV / "bin" if system.name == "nats" else Path(binary_of(system)).parent
+    python = folder / "python"
+    if not python.exists():
+        raise Missing(f"{system.name}: no {python}; {system.install}")
     if system.launch is None:
         report = run_load([str(python), *program, "--system", system.name])
     else:
@@ -161,13 +170,13 @@ def producer(system: System, seconds: float) -> Sample:
 def started(system: System) -> Sample:
     """Value: milliseconds from the start of the process to the first yes of its readiness check."""
     with running(system) as (server, _):
-        return {"value": server.ready_s * 1e3}
+        return {"value": server.ready_s * 1e3, "server": server.line}
 
 
 def idle(system: System) -> Sample:
     """Value: RSS of the server's first process right after start; PSS of its tree beside it."""
     with running(system) as (server, _):
-        return {"value": server.rss_bytes(), "pss_bytes": server.pss_bytes()}
+        return {"value": server.rss_bytes(), "server": server.line, "pss_bytes": server.pss_bytes()}
 
 
 def retained(system: System, arguments: Sequence[str], payload_bytes: int) -> Sample:
@@ -178,7 +187,13 @@ def retained(system: System, arguments: Sequence[str], payload_bytes: int) -> Sa
         after = server.pss_bytes()
     check(report)
     value = (after - before) / report["total"] - payload_bytes
-    return {"value": value, "pss_before": before, "pss_after": after, "total": report["total"]}
+    return {
+        "value": value,
+        "server": server.line,
+        "pss_before": before,
+        "pss_after": after,
+        "total": report["total"],
+    }
 
 
 @contextmanager
@@ -193,7 +208,9 @@ def held(command: Sequence[str]) -> Iterator[int]:
             text=True,
         )
     with process:
-        assert process.stdout and process.stdin and process.stderr
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stderr is not None
         line = process.stdout.readline()
         if not line:
             raise Invalid(process.stderr.read().strip()[-600:])
@@ -210,7 +227,12 @@ def per_reader(system: System, arguments: Sequence[str]) -> Sample:
         before = server.pss_bytes()
         with held(load_command(arguments, addr, None)) as readers:
             after = server.pss_bytes()
-    return {"value": (after - before) / readers, "pss_before": before, "pss_after": after}
+    return {
+        "value": (after - before) / readers,
+        "server": server.line,
+        "pss_before": before,
+        "pss_after": after,
+    }
 
 
 def stalled(system: System, arguments: Sequence[str], seconds: float) -> Sample:
@@ -239,7 +261,12 @@ def stalled(system: System, arguments: Sequence[str], seconds: float) -> Sample:
             report = run_load(load_command(arguments, addr, seconds))
             after = server.pss_bytes()
     check(report)
-    return {"value": after - before, "pss_before": before, "pss_after": after}
+    return {
+        "value": after - before,
+        "server": server.line,
+        "pss_before": before,
+        "pss_after": after,
+    }
 
 
 def take(row: Row, name: str, seconds: float) -> Sample:

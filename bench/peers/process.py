@@ -109,22 +109,29 @@ class Server:
                 start_new_session=True,
             )
         try:
-            while not launch.ready():
-                if self.process.poll() is not None:
-                    raise NotReady(
-                        f"{launch.command[0]} ended with {self.process.returncode}: {self.tail()}"
-                    )
-                if time.perf_counter() - began > START_S_MAX:
-                    raise NotReady(
-                        f"{launch.command[0]} not ready within {START_S_MAX} s: {self.tail()}"
-                    )
-                time.sleep(0.001)
+            self.wait(began)
             #: Seconds from the start of the process to the first yes.
             self.ready_s = time.perf_counter() - began
             launch.prepare()
         except BaseException:
             self.stop()
             raise
+
+    @property
+    def line(self) -> str:
+        """The command with the variables set for it, as typed in a shell; its directory is ``DIR``."""
+        variables = [f"{name}={value}" for name, value in self.launch.env.items()]
+        return " ".join([*variables, *self.launch.command]).replace(str(self.log.parent), "DIR")
+
+    def wait(self, began: float) -> None:
+        """Returns when the server is ready; raises ``NotReady``. Asks every millisecond."""
+        name = self.launch.command[0]
+        while not self.launch.ready():
+            if self.process.poll() is not None:
+                raise NotReady(f"{name} ended with {self.process.returncode}: {self.tail()}")
+            if time.perf_counter() - began > START_S_MAX:
+                raise NotReady(f"{name} not ready within {START_S_MAX} s: {self.tail()}")
+            time.sleep(0.001)
 
     def __enter__(self) -> Self:
         return self

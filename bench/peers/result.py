@@ -48,7 +48,9 @@ def document(
         taken = samples.get(name, [])
         if taken and name not in notes:
             entry |= summary(taken)
-        entry["samples"] = list(taken)
+        if servers := [sample["server"] for sample in taken if "server" in sample]:
+            entry["server"] = servers[0]
+        entry["samples"] = [{k: v for k, v in s.items() if k != "server"} for s in taken]
         systems[name] = entry
     return {
         "row": row.name,

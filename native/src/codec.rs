@@ -73,15 +73,17 @@ fn push(builder: &mut Builder, item: &Bound<'_, PyAny>) -> PyResult<()> {
 #[pyo3(signature = (records, codec=0, producer=None))]
 fn encode_batch<'py>(
     py: Python<'py>,
-    records: &Bound<'py, PyList>,
+    records: &Bound<'py, PyAny>,
     codec: u8,
     producer: Option<(i64, i16, i32)>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let codec = Codec::from_number(codec).map_err(batch_error)?;
     let producer = producer.map(Into::into);
     let mut builder = Builder::new();
-    for item in records {
-        push(&mut builder, &item)?;
+    if let Ok(records) = records.cast::<PyList>() {
+        records.iter().try_for_each(|item| push(&mut builder, &item))?;
+    } else {
+        records.try_iter()?.try_for_each(|item| push(&mut builder, &item?))?;
     }
     if builder.is_empty() {
         return Err(to_py(Problem::new(Code::InvalidBatch, "batch of 0 records, there must be 1 at least")));

@@ -45,11 +45,15 @@ impl Connection {
                 return Ok(bytes.map_or_else(|| py.None().into_bound(py), Bound::into_any));
             }
             Step::Cold(request) => (COLD, Some(Bound::new(py, Request { inner: *request })?.into_any()), 0),
-            Step::Upgrade(request) => (UPGRADE, Some(Bound::new(py, Request { inner: *request })?.into_any()), 0),
+            Step::Upgrade(request) => {
+                (UPGRADE, Some(Bound::new(py, Request { inner: *request })?.into_any()), 0)
+            }
             Step::Wait(waiting, until_ns) => {
                 (WAIT, Some(Bound::new(py, Reader::new(engine(), *waiting))?.into_any()), until_ns)
             }
-            Step::Stream(waiting) => (STREAM, Some(Bound::new(py, Reader::new(engine(), *waiting))?.into_any()), 0),
+            Step::Stream(waiting) => {
+                (STREAM, Some(Bound::new(py, Reader::new(engine(), *waiting))?.into_any()), 0)
+            }
             Step::Close => (CLOSE, None, 0),
         };
         Ok(PyTuple::new(

@@ -81,6 +81,22 @@ where
     }
 }
 
+fn discard(config: &Config) -> &'static str {
+    if config.discard_new {
+        "new"
+    } else {
+        "old"
+    }
+}
+
+fn durability(config: &Config) -> &'static str {
+    if config.is_memory {
+        "memory"
+    } else {
+        "default"
+    }
+}
+
 fn id_text(id: u64) -> String {
     ids::topic_id_text(id).iter().map(|b| char::from(*b)).collect()
 }
@@ -109,8 +125,15 @@ impl Engine {
     ) -> PyResult<Self> {
         let slots = SlotTable::single(node_id, 1)
             .map_err(|error| to_py(Problem::new(Code::InvalidParameter, error.to_string())))?;
-        let setup =
-            Setup { memory_bytes_max, chunk_bytes, dedup_keys_max, topics_max, seed, auto_create, delete_grace_s };
+        let setup = Setup {
+            memory_bytes_max,
+            chunk_bytes,
+            dedup_keys_max,
+            topics_max,
+            seed,
+            auto_create,
+            delete_grace_s,
+        };
         let edge = Edge::new(Log::new(setup, Arc::new(slots)));
         Ok(Self { inner: Mutex::new(Inner { edge, out: Vec::new(), shared: HashMap::new() }) })
     }
@@ -165,7 +188,13 @@ impl Engine {
         self.lock().edge.is_draining = value;
     }
 
-    fn publish_json<'py>(&self, py: Python<'py>, topic: &str, line: &[u8], now_ns: i64) -> Bound<'py, PyBytes> {
+    fn publish_json<'py>(
+        &self,
+        py: Python<'py>,
+        topic: &str,
+        line: &[u8],
+        now_ns: i64,
+    ) -> Bound<'py, PyBytes> {
         let mut inner = self.lock();
         let mut out = std::mem::take(&mut inner.out);
         inner.edge.publish_line(topic, line, &sprawl_core::log::Options::default(), now_ns, &mut out);
@@ -173,21 +202,30 @@ impl Engine {
         inner.take_out(py).expect("a line has a result")
     }
 
-    fn topic_put(&self, name: &str, config: &Bound<'_, PyDict>, now_ns: i64) -> PyResult<&'static str> {
+    fn topic_put(&self, name: &str, config: &Bound<'_, PyDict>) -> PyResult<&'static str> {
         let mut inner = self.lock();
         let log = &mut inner.edge.log;
         let old = log.topic(name.as_bytes()).map_or_else(Config::default, |t| log.topics().get(t).config());
+        let retention = match config.get_item("retention")? {
+            Some(value) if !value.is_none() => value.cast_into::<PyDict>()?,
+            _ => PyDict::new(config.py()),
+        };
+        let discard: String = member(config, "discard", discard(&old).to_owned())?;
+        let durability: String = member(config, "durability", durability(&old).to_owned())?;
         let new = Config {
             partitions: member(config, "partitions", old.partitions)?,
+            replicas: member(config, "replicas", old.replicas)?,
+            is_memory: durability == "memory",
             ttl_s: member(config, "ttl_s", old.ttl_s)?,
-            retention_age_s: member(config, "retention_age_s", old.retention_age_s)?,
-            retention_bytes: member(config, "retention_bytes", old.retention_bytes)?,
-            retention_count: member(config, "retention_count", old.retention_count)?,
-            discard_new: member(config, "discard_new", old.discard_new)?,
+            retention_age_s: member(&retention, "age_s", old.retention_age_s)?,
+            retention_bytes: member(&retention, "bytes", old.retention_bytes)?,
+            retention_count: member(&retention, "count", old.retention_count)?,
+            discard_new: discard == "new",
             dedup_window_s: member(config, "dedup_window_s", old.dedup_window_s)?,
             message_bytes_max: member(config, "max_message_bytes", old.message_bytes_max)?,
         };
-        match log.put_topic(name.as_bytes(), new, now_ns).map_err(to_py)? {
+        let now_ns = log.now_ns();
+        match log.put_topic(name.as_bytes(), &new, now_ns).map_err(to_py)? {
             Put::Created => Ok("created"),
             Put::Updated => Ok("updated"),
             Put::Same => Ok("same"),
@@ -218,14 +256,19 @@ impl Engine {
         }
         let topic = log.topics().get(index);
         let config = topic.config();
+        let retention = PyDict::new(py);
+        retention.set_item("age_s", config.retention_age_s)?;
+        retention.set_item("bytes", config.retention_bytes)?;
+        retention.set_item("count", config.retention_count)?;
         let members = PyDict::new(py);
         members.set_item("partitions", config.partitions)?;
+        members.set_item("replicas", config.replicas)?;
+        members.set_item("retention", retention)?;
         members.set_item("ttl_s", config.ttl_s)?;
-        members.set_item("retention_age_s", config.retention_age_s)?;
-        members.set_item("retention_bytes", config.retention_bytes)?;
-        members.set_item("retention_count", config.retention_count)?;
-        members.set_item("discard_new", config.discard_new)?;
+        members.set_item("durability", durability(&config))?;
+        members.set_item("discard", discard(&config))?;
         members.set_item("dedup_window_s", config.dedup_window_s)?;
+        members.set_item("compaction", false)?;
         members.set_item("max_message_bytes", config.message_bytes_max)?;
         let answer = PyDict::new(py);
         answer.set_item("name", topic.name_str())?;
@@ -290,7 +333,6 @@ impl Engine {
         topic_id: &str,
         partition: u32,
         offset: u64,
-        now_ns: i64,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Some(id) = ids::parse_topic_id(topic_id.as_bytes()) else { return Ok(None) };
         let mut inner = self.lock();
@@ -301,19 +343,19 @@ impl Engine {
         let Some(&handle) = log.topics().get(index).parts.as_slice().get(partition as usize) else {
             return Ok(None);
         };
-        stored(py, log, index, handle, offset, now_ns)
+        stored(py, log, index, handle, offset)
     }
 
-    fn message_by_key<'py>(&self, py: Python<'py>, key: &str, now_ns: i64) -> PyResult<Option<Bound<'py, PyDict>>> {
+    fn message_by_key<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
         let mut inner = self.lock();
         let log = &mut inner.edge.log;
         let hash = sprawl_core::log::dedup::key_hash(key.as_bytes());
-        let Some(known) = log.keys().find_anywhere(hash, now_ns) else { return Ok(None) };
+        let Some(known) = log.keys().find_anywhere(hash, log.now_ns()) else { return Ok(None) };
         let topic = log.part(known.part).topic;
         if log.topics().get(topic).deleted_ns != 0 {
             return Ok(None);
         }
-        let found = stored(py, log, topic, known.part, known.offset, now_ns)?;
+        let found = stored(py, log, topic, known.part, known.offset)?;
         if let Some(found) = &found {
             found.set_item("topic_id", id_text(log.topics().get(topic).id))?;
             found.set_item("partition", log.part(known.part).number)?;
@@ -376,7 +418,6 @@ fn stored<'py>(
     topic: u32,
     handle: u32,
     offset: u64,
-    now_ns: i64,
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
     log.settle(handle);
     let part = log.part(handle);
@@ -387,7 +428,7 @@ fn stored<'py>(
     if offset < part.low {
         return Err(to_py(gone()));
     }
-    let found = log.find(handle, offset, now_ns);
+    let found = log.find(handle, offset, log.now_ns());
     let Some(found) = found else { return Err(to_py(gone())) };
     let answer = PyDict::new(py);
     answer.set_item("topic", log.topics().get(topic).name_str())?;

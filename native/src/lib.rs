@@ -1,4 +1,5 @@
 //! `sprawl._native`: Python bindings of `sprawl-core`, one file per class, no logic.
+#![allow(clippy::needless_pass_by_value)] // PyO3 hands extracted arguments over by value
 use pyo3::prelude::*;
 
 mod codec;
@@ -6,6 +7,7 @@ mod connection;
 mod engine;
 mod errors;
 mod reader;
+mod routing;
 
 #[pymodule(gil_used = false)]
 mod _native {
@@ -21,6 +23,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::codec::register(module)?;
+        super::routing::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -27,6 +27,20 @@ fn pull_into(
     now_ns: i64,
     out: &mut Vec<u8>,
 ) -> Pulled {
+    if waiting.reader.form() == Form::Json {
+        // One document a pull, for readers inside the node.
+        let start = out.len();
+        out.extend_from_slice(b"{\"messages\":[");
+        let pulled = edge.pull(&mut waiting.reader, bytes_max, messages_max, now_ns, out);
+        if pulled.messages == 0 {
+            out.truncate(start);
+        } else {
+            out.extend_from_slice(b"],\"cursor\":\"");
+            out.extend_from_slice(waiting.reader.cursor().as_bytes());
+            out.extend_from_slice(b"\"}");
+        }
+        return pulled;
+    }
     let is_framed = waiting.is_chunked;
     if !is_framed {
         return edge.pull(&mut waiting.reader, bytes_max, messages_max, now_ns, out);
@@ -65,7 +79,8 @@ impl Reader {
         let State { waiting, pulled } = &mut *state;
         let key = waiting.reader.share_key().map(|key| key ^ u128::from(waiting.is_chunked));
         if let Some(shared) = key.and_then(|key| inner.shared.get(&key)) {
-            let fits = shared.pulled.messages <= messages_max && shared.bytes.as_bytes(py).len() <= bytes_max + 65_536;
+            let fits = shared.pulled.messages <= messages_max
+                && shared.bytes.as_bytes(py).len() <= bytes_max + 65_536;
             if fits {
                 waiting.reader.follow(&shared.after);
                 *pulled = shared.pulled;

@@ -3,7 +3,8 @@
 In: nothing. Out: ``Engine`` and ``Reader``, with the shapes of what they take and give. Invariants:
 every method is synchronous and returns within a millisecond; times are integer nanoseconds since
 the Unix epoch; what a method refuses it raises as a class of ``sprawl.errors``. The compiled class
-is ``sprawl._native.Engine``; tests use a small twin.
+is ``sprawl._native.Engine``, bound directly: its methods are called without a wrapper; tests use a
+slow twin.
 """
 
 from typing import NotRequired, Protocol, TypedDict
@@ -55,10 +56,10 @@ class StoredMessage(TypedDict):
     topic: str
     payload: bytes
     key: str | bytes | None
-    headers: dict[str, str] | list[tuple[str, str]]
+    headers: list[tuple[str | bytes, str | bytes]]
     content_type: str | None
     timestamp_ms: int
-    ttl_s: int
+    ttl_s: int | None
     append_ns: int
     topic_id: NotRequired[str]
     partition: NotRequired[int]
@@ -66,16 +67,16 @@ class StoredMessage(TypedDict):
 
 
 class Stats(TypedDict):
-    """A consistent reading of the engine's own figures.
+    """A consistent reading of the node's own figures; the histograms are those of the listeners.
 
-    ``histograms`` holds one list per stage (``parse append publish fetch deliver``): entry *i*
-    counts the durations *d* in nanoseconds with ``2**(i-1) <= d < 2**i`` (entry 0: zero), the last
-    entry also everything above. ``sums_ns`` holds the sum of all durations of a stage.
+    ``histograms`` holds one list per stage (``metrics.registry.STAGES``): entry *i* counts the
+    durations *d* in nanoseconds with ``2**(i-1) <= d < 2**i`` (entry 0: zero), the last entry also
+    everything above. ``sums_ns`` holds the sum of all durations of a stage.
     """
 
     counters: dict[str, int]
     gauges: dict[str, int]
-    histograms: dict[str, list[int]]
+    histograms: NotRequired[dict[str, list[int]]]
     sums_ns: NotRequired[dict[str, int]]
 
 
@@ -83,7 +84,8 @@ class Reader(Protocol):
     """A cursor with a form: gives out what lies behind it, ready to be written.
 
     ``messages`` is the count in the last ``pull``, ``more`` whether further messages are there
-    already, ``cursor`` the position behind what was pulled.
+    already, ``ended`` whether none will ever follow (a topic that is gone, a limit that is
+    reached), ``cursor`` the position behind what was pulled.
     """
 
     @property
@@ -93,6 +95,10 @@ class Reader(Protocol):
     @property
     def more(self) -> bool:
         """Whether more is there already."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will follow what is there."""
 
     @property
     def cursor(self) -> str:
@@ -109,10 +115,12 @@ class Reader(Protocol):
 class Engine(Protocol):
     """The log and its topics."""
 
-    def topic_put(self, name: str, config: dict[str, object]) -> str:
+    def topic_put(self, name: str, config: dict[str, object], now_ns: int) -> str:
         """Creates or changes a topic: ``created``, ``updated`` or ``same``.
 
-        Members absent from ``config`` keep the topic's value, or get the default of a new topic.
+        Members: ``partitions``, ``ttl_s``, ``retention_age_s``, ``retention_bytes``,
+        ``retention_count`` (0: no bound), ``discard_new``, ``dedup_window_s``,
+        ``max_message_bytes``. Absent ones keep the topic's value, or a new topic's default.
         Raises InvalidRequest, Conflict (a change that cannot be applied), RateLimited.
         """
 
@@ -130,10 +138,12 @@ class Engine(Protocol):
     def topic_undelete(self, name: str) -> bool:
         """Brings a deleted topic back; False when there is nothing to bring back."""
 
-    def message(self, topic_id_text: str, partition: int, offset: int) -> StoredMessage | None:
+    def message(
+        self, topic_id_text: str, partition: int, offset: int, now_ns: int
+    ) -> StoredMessage | None:
         """One message, ``None`` when unknown; raises Expired when it is gone by age."""
 
-    def message_by_key(self, key: str) -> StoredMessage | None:
+    def message_by_key(self, key: str, now_ns: int) -> StoredMessage | None:
         """The message published with this idempotency key, while the window holds it."""
 
     def reader(
@@ -142,8 +152,7 @@ class Engine(Protocol):
         """A reader over a topic or pattern; ``query`` as in a URL (``from=latest&partition=0``).
 
         ``form``: ``ws-json`` and ``ws-binary`` (unmasked WebSocket frames, one message each),
-        ``json`` (one document with ``messages`` and ``cursor``). Raises InvalidRequest, NotFound,
-        Expired.
+        ``ndjson`` (a message a line). Raises InvalidRequest, NotFound, Expired.
         """
 
     def publish_json(self, topic: str, line: bytes, now_ns: int) -> bytes:

@@ -32,16 +32,19 @@ class StoreReport:
 
 
 def store_report(engine: Engine) -> StoreReport:
-    """The memory tier as it is now."""
+    """The memory tier as it is now; the times are None when too many topics exist to look at."""
     stats = engine.stats()
-    names = tuple(topic["name"] for topic in islice(all_topics(engine), TOPIC_NAMES_LISTED_MAX))
-    count = gauge(stats, "records")
+    looked_at = list(islice(all_topics(engine), TOPIC_NAMES_LISTED_MAX))
+    topic_count = gauge(stats, "topics")
+    oldest = [t["oldest_ns"] for t in looked_at if t["oldest_ns"] is not None]
+    newest = [t["newest_ns"] for t in looked_at if t["newest_ns"] is not None]
+    is_whole = topic_count <= len(looked_at)
     return StoreReport(
-        message_count=count,
-        used_bytes=gauge(stats, "ring_bytes"),
-        capacity_bytes=gauge(stats, "ring_capacity_bytes"),
-        topics=names,
-        topic_count=gauge(stats, "topics"),
-        oldest_ns=gauge(stats, "oldest_ns") or None if count else None,
-        newest_ns=gauge(stats, "newest_ns") or None if count else None,
+        message_count=gauge(stats, "messages"),
+        used_bytes=gauge(stats, "log_bytes"),
+        capacity_bytes=gauge(stats, "memory_bytes_max"),
+        topics=tuple(topic["name"] for topic in looked_at),
+        topic_count=topic_count,
+        oldest_ns=min(oldest, default=None) if is_whole else None,
+        newest_ns=max(newest, default=None) if is_whole else None,
     )

@@ -180,14 +180,14 @@ class Subscriptions:
         feed = self._feeds.get(topic)
         if feed is None:
             if not is_pattern(topic) and self._engine.topic_get(topic) is None:
-                put_topic(self._engine, topic, {})
-            reader = self._engine.reader(topic, b"from=latest", "json", None, now_ns)
+                put_topic(self._engine, topic, {}, now_ns)
+            reader = self._engine.reader(topic, b"from=latest", "ndjson", None, now_ns)
             feed = self._feeds[topic] = _Feed(reader)
             self._wakeups.watch(reader, partial(self.deliver, topic))
         feed.members.add(subscription_id)
 
     def _open(self, topic: str, feed: _Feed, now_ns: int) -> None:
-        feed.reader = self._engine.reader(topic, b"from=latest", "json", None, now_ns)
+        feed.reader = self._engine.reader(topic, b"from=latest", "ndjson", None, now_ns)
         self._wakeups.watch(feed.reader, partial(self.deliver, topic))
 
     def _leave(self, topic: str, subscription_id: str) -> None:
@@ -208,7 +208,11 @@ class Subscriptions:
 
 
 def _deliveries(topic: str, document: bytes) -> Iterator[Callable[[str], Delivery]]:
-    for message in orjson.loads(document)["messages"]:
+    for line in document.splitlines():
+        message = orjson.loads(line)
+        if "id" not in message:
+            # What is not a message, such as a gap, was not delivered.
+            continue
         text = message.get("payload")
         size = len(text.encode()) if text is not None else _decoded_bytes(message["base64"])
 

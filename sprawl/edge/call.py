@@ -4,15 +4,23 @@ In: an ASGI request that the dispatcher has read and checked. Out: ``Call`` and 
 Invariant: a handler is a function of its call; it does not wait.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 
-from sprawl.broker.engine import Engine
+from sprawl.broker.engine import Engine, Stats
 from sprawl.broker.subscribe import Subscriptions
 from sprawl.edge.node_view import NodeView
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerStats:
+    """What the ports measured: durations by stage (counts, sum in ns), and open connections."""
+
+    stages: Mapping[str, tuple[list[int], int]] = field(default_factory=dict)
+    connections_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +31,18 @@ class Context:
     view: NodeView
     subscriptions: Subscriptions
     document: bytes = b"{}"
+    listener_stats: Callable[[], ListenerStats] = ListenerStats
     is_health_port: bool = False
+
+    def stats(self) -> Stats:
+        """The figures of the engine and of the ports together."""
+        stats, ports = self.engine.stats(), self.listener_stats()
+        return {
+            "counters": stats["counters"],
+            "gauges": {**stats["gauges"], "connections": ports.connections_count},
+            "histograms": {name: counts for name, (counts, _) in ports.stages.items()},
+            "sums_ns": {name: total for name, (_, total) in ports.stages.items()},
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

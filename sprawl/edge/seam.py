@@ -125,6 +125,9 @@ class Listener(Watcher, Protocol):
     def factory(self) -> Callable[[], asyncio.BaseProtocol]:
         """Makes the protocol of one connection."""
 
+    def histograms(self) -> dict[str, tuple[list[int], int]]:
+        """Time spent per stage: name → (counts by powers of two, sum in nanoseconds)."""
+
     def tick(self) -> None:
         """Does what is due by time alone: heartbeats, waits, deadlines of slow requests."""
 

@@ -17,7 +17,7 @@ from sprawl.broker.engine import Engine
 from sprawl.broker.subscribe import Delivery, Subscriptions
 from sprawl.edge.app import build_app, openapi_bytes
 from sprawl.edge.asgi import AsgiHost
-from sprawl.edge.call import Context
+from sprawl.edge.call import Context, ListenerStats
 from sprawl.edge.caps import ConnectionCaps
 from sprawl.edge.host import ColdHost
 from sprawl.edge.node_view import NodeView
@@ -61,6 +61,16 @@ class EdgeServer:
         """Open client connections of all ports."""
         return self._caps.count
 
+    def stats(self) -> ListenerStats:
+        """What the ports measured, all of them together."""
+        stages: dict[str, tuple[list[int], int]] = {}
+        for port in self._ports:
+            for name, (counts, total) in port.listener.histograms().items():
+                held, so_far = stages.get(name, ([0] * len(counts), 0))
+                summed = [a + b for a, b in zip(held, counts, strict=True)]
+                stages[name] = (summed, so_far + total)
+        return ListenerStats(stages, self._caps.count)
+
     async def start(
         self, http_sockets: Sequence[socket], health_sockets: Sequence[socket] = ()
     ) -> None:
@@ -68,13 +78,9 @@ class EdgeServer:
         main = self._port(is_health_port=False)
         self._subscriptions.attach(main.listener)
         await main.listen(self._loop, http_sockets)
-        for address in map(_address, http_sockets):
-            _log.info("HTTP server listening on %s", address)
         if health_sockets:
             health = self._port(is_health_port=True)
             await health.listen(self._loop, health_sockets)
-            for address in map(_address, health_sockets):
-                _log.info("Health server listening on %s", address)
         self._timers = [
             self._spawn("edge.tick", self._every(TICK_S, self._tick)),
             self._spawn("edge.keep-alive", self._every(HEARTBEAT_S, self._keep_alive)),
@@ -102,6 +108,7 @@ class EdgeServer:
             view=self._view,
             subscriptions=self._subscriptions,
             document=openapi_bytes(self._view.version),
+            listener_stats=self.stats,
             is_health_port=is_health_port,
         )
         number = self._view.health_port if is_health_port else self._view.http_port
@@ -169,8 +176,3 @@ class _Port:
         """Returns once the listening sockets are closed."""
         for server in self._servers:
             await server.wait_closed()
-
-
-def _address(bound: socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

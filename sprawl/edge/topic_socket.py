@@ -26,8 +26,7 @@ _PULL_BYTES_MAX: Final = 256 * 1024
 _PULL_MESSAGES_MAX: Final = 1_000
 _CREDIT: Final = Object({"messages": Integer(0, CREDIT_MAX), "bytes": Integer(0, CREDIT_MAX)})
 _LATER: Final = frozenset({"ack", "nack", "extend", "term"})
-_CLOSE_CODE_BASE: Final = 4000
-"""A read that ends is closed with this plus its HTTP status (RFC 6455 §7.4.2: private use)."""
+_NORMAL_CLOSURE: Final = 1000
 
 
 class TopicSocket:
@@ -139,20 +138,23 @@ class TopicSocket:
             return
         messages_max = min(_PULL_MESSAGES_MAX, self._messages_left or _PULL_MESSAGES_MAX)
         bytes_max = min(_PULL_BYTES_MAX, self._bytes_left or _PULL_BYTES_MAX)
-        try:
-            frames = self._reader.pull(bytes_max, messages_max, self._now_ns())
-        except SprawlError as error:
-            self._answer("problem", error.problem)
-            socket.close(_CLOSE_CODE_BASE + error.status, error.code)
-            return
-        if frames is None:
-            return
+        frames = self._reader.pull(bytes_max, messages_max, self._now_ns())
+        if frames is not None:
+            self._count(frames)
+            socket.send_frames(frames)
+        if self._reader.more:
+            self._schedule()
+        elif self._reader.ended:
+            socket.close(_NORMAL_CLOSURE, "nothing will follow")
+
+    def _count(self, frames: bytes) -> None:
         if self._messages_left is not None:
             self._messages_left -= self._reader.messages
         if self._bytes_left is not None:
             self._bytes_left -= len(frames)
-        socket.send_frames(frames)
-        if self._reader.more and not self._is_scheduled:
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
             self._is_scheduled = True
             self._call_soon(self._go_on)
 

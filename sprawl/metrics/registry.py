@@ -12,8 +12,9 @@ from typing import Final, Literal
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
 
-STAGES: Final = ("parse", "append", "publish", "fetch", "deliver")
-"""The stages that have a latency histogram, in the order a message passes them."""
+STAGES: Final = ("receive", "tick", "deliver")
+"""The stages that have a latency histogram: one read of a socket (parse, append, answer), the end
+of a tick (seal, wake), one turn of writing to a reader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,40 +69,40 @@ class Family:
 
 
 COUNTERS: Final[Mapping[str, tuple[str, str]]] = {
-    "messages_received": ("messages received for publishing", ""),
-    "messages_stored": ("messages appended to the log", ""),
-    "messages_sent": ("messages delivered to readers", ""),
-    "messages_routed": ("messages routed to the leader of their slot", ""),
-    "messages_duplicate": ("publishes answered with an earlier receipt", ""),
-    "messages_evicted": ("messages dropped by retention or memory pressure", ""),
-    "received_bytes": ("payload bytes received for publishing", "bytes"),
-    "stored_bytes": ("bytes appended to the log", "bytes"),
-    "sent_bytes": ("bytes delivered to readers", "bytes"),
-    "requests_hot": ("requests answered by compiled code", ""),
-    "requests_cold": ("requests handed to the application", ""),
-    "requests_refused": ("requests answered with an error", ""),
+    "messages_received": ("messages appended to the log", ""),
+    "messages_delivered": ("messages written to readers", ""),
+    "message_bytes": ("payload bytes appended to the log", "bytes"),
+    "batches": ("batches appended to the log", ""),
+    "duplicates": ("publishes answered with an earlier receipt", ""),
+    "evicted_messages": ("messages dropped because memory was needed", ""),
+    "retired_messages": ("messages dropped by retention", ""),
+    "bytes_in": ("bytes received on hot connections", ""),
+    "bytes_out": ("bytes of answers and streams", ""),
+    "publish_requests": ("publish requests answered by compiled code", ""),
+    "fetch_requests": ("read requests answered by compiled code", ""),
+    "cold_requests": ("requests handed to the application", ""),
+    "refused_requests": ("requests answered with an error", ""),
+    "malformed_requests": ("requests that were not HTTP and closed their connection", ""),
     "route_cache_hits": ("routes found in the route cache", ""),
     "route_cache_misses": ("routes computed", ""),
-    "route_errors": ("messages that could not be routed", ""),
 }
-"""Counters of the engine that have a description: name → (help, unit)."""
+"""Counters of the engine: name → (help, unit)."""
 
 GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     "topics": ("topics", ""),
-    "partitions": ("partitions", ""),
-    "records": ("messages held in memory", ""),
-    "ring_bytes": ("bytes held in the memory ring", "bytes"),
-    "ring_capacity_bytes": ("capacity of the memory ring", "bytes"),
-    "readers": ("open readers", ""),
+    "messages": ("messages held", ""),
+    "memory_bytes": ("bytes taken by the memory tier", "bytes"),
+    "memory_bytes_max": ("bound of the memory tier in bytes", ""),
+    "log_bytes": ("bytes of messages held in memory", "bytes"),
+    "head_lsn": ("position behind the newest byte of the log", ""),
+    "memory_tail": ("position of the oldest byte in memory", ""),
     "connections": ("open client connections", ""),
-    "in_flight_bytes": ("bytes of publishes in progress", "bytes"),
-    "route_cache_entries": ("entries of the route cache", ""),
+    "buffered_bytes": ("bytes of requests received in part", "bytes"),
+    "dedup_keys": ("idempotency keys remembered", ""),
+    "route_cache_size": ("entries of the route cache", ""),
     "route_cache_capacity": ("capacity of the route cache", ""),
-    "slot_table_epoch": ("epoch of the slot table", ""),
-    "oldest_ns": ("append time of the oldest message, nanoseconds since the epoch", ""),
-    "newest_ns": ("append time of the newest message, nanoseconds since the epoch", ""),
 }
-"""Gauges of the engine that have a description: name → (help, unit)."""
+"""Gauges of the engine and the ports: name → (help, unit)."""
 
 _SYSTEM: Final[tuple[tuple[str, str, str, str], ...]] = (
     # field of SystemSample, metric name, unit, help
@@ -232,7 +233,9 @@ def _stages(stats: Mapping[str, object]) -> Iterator[Family]:
         if stage not in _section(stats, "histograms"):
             continue
         held = histogram(stats, stage)
-        metric = Metric(f"sprawl_{stage}_seconds", "histogram", f"duration of {stage}", "seconds")
+        metric = Metric(
+            f"sprawl_{stage}_seconds", "histogram", f"duration of one {stage}", "seconds"
+        )
         yield Family(metric, tuple(_buckets(held)))
 
 

@@ -48,7 +48,9 @@ def check(data: bytes) -> tuple[Envelope, bytes]:
         raise ValueError("no whole envelope of this version")
     if xxhash.xxh3_64_intdigest(rest, seed) != checksum:
         raise ValueError("checksum")
-    epoch, partition, spare, *numbers, count, spare_too = REST.unpack_from(rest)
+    epoch, partition, spare, sequence, topic_id, *times, count, spare_too = REST.unpack_from(rest)
     if spare or spare_too:
         raise ValueError("spare bytes")
-    return Envelope(kind, slot, epoch, partition, *numbers, count), rest[REST.size :]
+    append_ns, expiry_ns = times
+    fields = (kind, slot, epoch, partition, sequence, topic_id, append_ns, expiry_ns, count)
+    return Envelope(*fields), rest[REST.size :]

@@ -5,6 +5,7 @@ first. Integers only. Source: Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashi
 Loads", 2016; docs/design/routing.md.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil
@@ -57,7 +58,8 @@ def placement(
         limit = bounds(weights, copies_per_slot if rank else 1, epsilon_permille)
         for slot, held in enumerate(slots):
             point = xxhash.xxh3_64_intdigest(b"slot" + slot.to_bytes(2, "little"))
-            clockwise = [t for t in ring if t[0] >= point] + [t for t in ring if t[0] < point]
+            start = bisect_left(ring, (point, -1))
+            clockwise = ring[start:] + ring[:start]
             for _, member in clockwise:
                 if load[member] < limit[member] and member not in held:
                     held.append(member)
@@ -81,13 +83,13 @@ def make_room(slots: list[list[int]], slot: int, load: list[int], limit: list[in
         queue = list(origin)
         for member in queue:
             if load[member] < limit[member]:
-                end = member
-                while (step := origin[member]) is not None:
+                taker = member
+                while (step := origin[taker]) is not None:
                     giver, at = step
-                    slots[at][slots[at].index(giver)] = member
-                    member = giver
-                slots[slot].append(member)
-                return end
+                    slots[at][slots[at].index(giver)] = taker
+                    taker = giver
+                slots[slot].append(taker)
+                return member
             for at, held in enumerate(slots):
                 if member in held[first_rank:]:
                     for other in range(len(load)):

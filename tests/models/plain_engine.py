@@ -13,13 +13,12 @@ from sprawl.errors import Conflict, Expired, NotFound
 
 DEFAULTS: dict[str, object] = {
     "partitions": 1,
-    "replicas": 3,
-    "retention": {"age_s": None, "bytes": None, "count": None},
     "ttl_s": 0,
-    "durability": "default",
-    "discard": "old",
+    "retention_age_s": 0,
+    "retention_bytes": 0,
+    "retention_count": 0,
+    "discard_new": False,
     "dedup_window_s": 600,
-    "compaction": False,
     "max_message_bytes": 10 * 1024 * 1024,
 }
 
@@ -37,6 +36,11 @@ class PlainReader:
     def __init__(self, topic: PlainTopic, form: str, offset: int) -> None:
         self.topic, self.form, self.offset = topic, form, offset
         self.messages = 0
+        self.limit: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.limit is not None and self.offset >= self.limit
 
     @property
     def more(self) -> bool:
@@ -57,8 +61,6 @@ class PlainReader:
         self.messages = len(given)
         if not given:
             return None
-        if self.form == "json":
-            return b'{"messages":[' + b",".join(given) + b'],"cursor":"c","up_to_date":true}'
         return b"".join(given)
 
     def _item(self, offset: int) -> bytes:
@@ -71,7 +73,7 @@ class PlainReader:
             "payload": stored["payload"].decode(),
         }
         text = json.dumps(document, separators=(",", ":")).encode()
-        return text if self.form == "json" else frame(1, text)
+        return text + b"\n" if self.form == "ndjson" else frame(1, text)
 
 
 def frame(opcode: int, data: bytes) -> bytes:
@@ -106,7 +108,7 @@ class PlainEngine:
                 "topic": topic,
                 "payload": payload,
                 "key": None,
-                "headers": {},
+                "headers": [],
                 "content_type": "text/plain",
                 "timestamp_ms": self.now_ns // 1_000_000,
                 "ttl_s": 0,
@@ -117,15 +119,15 @@ class PlainEngine:
             self.keys[key] = (held, offset)
         return f"{held.topic_id}-0-{offset}"
 
-    def topic_put(self, name: str, config: dict[str, object]) -> str:
+    def topic_put(self, name: str, config: dict[str, object], now_ns: int = 0) -> str:
         held = self.topics.get(name)
         if held is None:
             topic_id = f"{'a' * 12}{'abcdefghijklmnopqrstuvwxyz234567'[len(self.topics) % 32]}"
             self.topics[name] = PlainTopic(name, topic_id, {**DEFAULTS, **config}, self.now_ns)
             return "created"
-        if int(str(config.get("partitions", 1))) < int(str(held.config["partitions"])):
-            if "partitions" in config:
-                raise Conflict(f"topic {name!r} has more partitions", location="/partitions")
+        asked = config.get("partitions")
+        if asked is not None and int(str(asked)) < int(str(held.config["partitions"])):
+            raise Conflict(f"topic {name!r} has more partitions", location="/partitions")
         changed = {**held.config, **config}
         if changed == held.config:
             return "same"
@@ -195,7 +197,9 @@ class PlainEngine:
         self.topics[name] = held
         return True
 
-    def message(self, topic_id_text: str, partition: int, offset: int) -> StoredMessage | None:
+    def message(
+        self, topic_id_text: str, partition: int, offset: int, now_ns: int
+    ) -> StoredMessage | None:
         if (topic_id_text, offset) in self.expired:
             raise Expired(f"offset {offset} is gone by age", code="message_expired")
         for held in self.topics.values():
@@ -203,7 +207,7 @@ class PlainEngine:
                 return held.messages[offset]
         return None
 
-    def message_by_key(self, key: str) -> StoredMessage | None:
+    def message_by_key(self, key: str, now_ns: int) -> StoredMessage | None:
         if key not in self.keys:
             return None
         held, offset = self.keys[key]
@@ -235,24 +239,17 @@ class PlainEngine:
     def stats(self) -> Stats:
         held = [m for topic in self.topics.values() for m in topic.messages]
         size = sum(len(message["payload"]) for message in held)
-        counters = dict.fromkeys(("messages_received", "messages_stored"), len(held))
-        counters |= dict.fromkeys(("received_bytes", "stored_bytes"), size)
-        counters |= {"route_cache_hits": 9, "route_cache_misses": 1, **self.extra_counters}
+        counters = {
+            "messages_received": len(held),
+            "message_bytes": size,
+            "route_cache_hits": 9,
+            "route_cache_misses": 1,
+            **self.extra_counters,
+        }
         gauges = {
             "topics": len(self.topics),
-            "partitions": len(self.topics),
-            "records": len(held),
-            "ring_bytes": size,
-            "ring_capacity_bytes": 1 << 20,
-            "slot_table_epoch": 1,
-            "oldest_ns": held[0]["append_ns"] if held else 0,
-            "newest_ns": held[-1]["append_ns"] if held else 0,
+            "messages": len(held),
+            "log_bytes": size,
+            "memory_bytes_max": 1 << 20,
         }
-        buckets = [0] * 40
-        buckets[12] = len(held)
-        return {
-            "counters": counters,
-            "gauges": gauges,
-            "histograms": {"publish": buckets, "append": [0] * 40},
-            "sums_ns": {"publish": 3_000 * len(held)},
-        }
+        return {"counters": counters, "gauges": gauges}

@@ -11,6 +11,7 @@ mod conn;
 mod hold;
 mod http;
 mod message;
+mod order;
 mod publish;
 mod pubsub;
 mod reader;

@@ -11,6 +11,7 @@ use crate::clock::{cpu_seconds, now_ns, ns};
 use crate::conn::{Conn, EpollSet, Happened, SCRATCH_BYTES};
 use crate::http::Responses;
 use crate::message::{Form, Message, PROBE};
+use crate::order::{Arrival, Order};
 use crate::reader::{hello, Decoder, Kind};
 use crate::record_batch::Template;
 use crate::report::{Histogram, Line};
@@ -90,11 +91,7 @@ impl Publisher {
 struct Reader {
     conn: Conn,
     decoder: Decoder,
-    /// Next sequence expected from each publisher.
-    next: Vec<u64>,
-    /// Sequences skipped so far and not seen later.
-    gaps: u64,
-    delivered: u64,
+    order: Order,
     is_probed: bool,
 }
 
@@ -353,9 +350,7 @@ impl<'a> Pass<'a> {
                 readers.push(Reader {
                     conn,
                     decoder: Decoder::new(*kind, topic, plan.form.clone()),
-                    next: vec![0; plan.connections],
-                    gaps: 0,
-                    delivered: 0,
+                    order: Order::new(plan.connections),
                     is_probed: false,
                 });
             }
@@ -491,9 +486,7 @@ impl<'a> Pass<'a> {
         let Reader {
             conn,
             decoder,
-            next,
-            gaps,
-            delivered,
+            order,
             is_probed,
         } = &mut readers[index];
         let (from_ns, to_ns, is_open_loop) = (self.from_ns, self.to_ns, plan.rate > 0.0);
@@ -510,19 +503,17 @@ impl<'a> Pass<'a> {
                     return Ok(());
                 }
                 let from = usize::from(message.publisher);
-                let expected = next.get_mut(from).ok_or("a message of an unknown publisher")?;
-                if message.sequence < *expected {
-                    if *gaps == 0 {
+                match order
+                    .note(from, message.sequence)
+                    .ok_or("a message of an unknown publisher")?
+                {
+                    Arrival::InOrder => {}
+                    Arrival::Reordered => totals.reordered += 1,
+                    Arrival::Duplicate => {
                         totals.duplicates += 1;
                         return Ok(());
                     }
-                    *gaps -= 1;
-                    totals.reordered += 1;
-                } else {
-                    *gaps += message.sequence - *expected;
-                    *expected = message.sequence + 1;
                 }
-                *delivered += 1;
                 totals.delivered += 1;
                 totals.last_ns = now;
                 if is_measured && (!is_open_loop || message.due_ns >= from_ns) {

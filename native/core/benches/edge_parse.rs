@@ -47,7 +47,7 @@ fn bodies(criterion: &mut Criterion) {
     let alias = format!("{{\"topic\":\"bench\",\"payload\":\"{payload}\"}}");
     let chunks = format!("1000\r\n{}\r\n", "x".repeat(0x1000)).repeat(16) + "0\r\n\r\n";
     group.bench_function("alias", |bencher| {
-        bencher.iter(|| publish::parse_alias(black_box(alias.as_bytes())))
+        bencher.iter(|| publish::parse_alias(black_box(alias.as_bytes())));
     });
     group.bench_function("ndjson_line", |bencher| {
         bencher.iter(|| publish::parse_item(black_box(message.as_bytes()), true));

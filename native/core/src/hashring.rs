@@ -109,10 +109,7 @@ impl HashRing {
             return Err(HashRingError(format!("ε of {epsilon_permille} ‰ exceeds {EPSILON_PERMILLE_MAX}")));
         }
         let replicas = replicas.min(self.weights.len());
-        let mut work = Work {
-            slots: vec![Vec::with_capacity(replicas); SLOTS_COUNT],
-            load: vec![0; self.weights.len()],
-        };
+        let mut work = Work { slots: vec![Vec::new(); SLOTS_COUNT], load: vec![0; self.weights.len()] };
         let leaders = bounds(&self.weights, 1, epsilon_permille);
         let copies = bounds(&self.weights, replicas as u64, epsilon_permille);
         for rank in 0..replicas {
@@ -250,7 +247,7 @@ mod tests {
 
     #[test]
     fn exchanges_may_form_a_chain() {
-        // 1 alone has room and holds slot 0; slot 2 keeps 0 from giving to 1, so 0 gives to 2 and 2 gives to 1.
+        // 1 alone has room and holds slots 0 and 1, so 2 takes slot 0 and gives slot 2 to 1.
         let mut work = Work { slots: vec![vec![1], vec![1, 0], vec![3, 2]], load: vec![1, 2, 1, 1] };
         assert_eq!(work.make_room(0, &[1, 3, 1, 1]), 1);
         assert_eq!(work.slots, [vec![1, 2], vec![1, 0], vec![3, 1]]);

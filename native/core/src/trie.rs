@@ -13,6 +13,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use crate::ids::valid_topic;
 use crate::limits::{TOPIC_BYTES_MAX, TOPIC_TOKENS_MAX};
 
 const ROOT: u32 = 0;
@@ -45,14 +46,9 @@ pub fn valid_pattern(pattern: &[u8]) -> bool {
     is_valid
 }
 
-/// Whether a name is within the grammar of topics that clients may name.
-fn valid_topic(topic: &[u8]) -> bool {
-    is_bounded(topic) && topic.split(|&byte| byte == b'.').all(is_literal)
-}
-
 /// Whether `pattern` matches `topic`; false when either is outside the grammar.
 pub fn pattern_matches(pattern: &[u8], topic: &[u8]) -> bool {
-    if !valid_pattern(pattern) || !valid_topic(topic) {
+    if !valid_pattern(pattern) || valid_topic(topic).is_err() {
         return false;
     }
     let mut tokens = topic.split(|&byte| byte == b'.');
@@ -155,7 +151,7 @@ impl<T: Copy + Ord> TopicTrie<T> {
     /// As [`TopicTrie::matches`], into a vector whose contents are replaced.
     pub fn matches_into(&self, topic: &[u8], found: &mut Vec<T>) {
         found.clear();
-        if self.len == 0 || !valid_topic(topic) {
+        if self.len == 0 || valid_topic(topic).is_err() {
             return;
         }
         let mut lists = 0;

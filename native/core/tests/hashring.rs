@@ -31,7 +31,7 @@ fn moved(before: &[Vec<String>], after: &[Vec<String>]) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn every_slot_has_distinct_members_and_no_member_too_much(

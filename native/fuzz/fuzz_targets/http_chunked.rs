@@ -1,4 +1,5 @@
-//! Any bytes as a chunked body: the first byte says in which pieces they arrive, and the pieces must not matter.
+//! Any bytes as a chunked body: the first byte says in which pieces they arrive, and the pieces must not
+//! matter.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

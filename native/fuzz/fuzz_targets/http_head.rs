@@ -1,4 +1,5 @@
-//! Any bytes as a request head: no panic, bounded patience, and nothing accepted that httparse reads differently.
+//! Any bytes as a request head: no panic, bounded patience, and nothing accepted that httparse reads
+//! differently.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

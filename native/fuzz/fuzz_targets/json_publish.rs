@@ -1,4 +1,5 @@
-//! Any bytes as a publish in JSON: no panic, bounds hold, and what is accepted is JSON to another reader, too.
+//! Any bytes as a publish in JSON: no panic, bounds hold, and what is accepted is JSON to another reader,
+//! too.
 #![no_main]
 
 use std::ops::ControlFlow;

@@ -13,7 +13,7 @@ from sprawl.edge.formats import json_response, rfc3339, text_or_base64
 def get(call: Call) -> Response:
     """One message; takes our id and one that its publisher gave."""
     asked = call.path["id"]
-    found = find_message(call.engine, asked)
+    found = find_message(call.engine, asked, call.view.now_ns())
     stored = found.stored
     return json_response(
         {
@@ -21,7 +21,7 @@ def get(call: Call) -> Response:
             "topic": stored["topic"],
             **text_or_base64(stored["payload"]),
             "timestamp": rfc3339(stored["timestamp_ms"] * 1_000_000),
-            "ttl": stored["ttl_s"],
+            "ttl": stored["ttl_s"] or 0,
             "partition": found.partition,
             "offset": found.offset,
             "storage_tier": "memory",

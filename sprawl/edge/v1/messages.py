@@ -17,7 +17,9 @@ from sprawl.edge.query import choice
 def get(call: Call) -> Response:
     """``GET /v1/messages/{id}``."""
     form = choice(call.query, "value", "text", ("text", "base64", "json"))
-    return json_response(_members(find_message(call.engine, call.path["id"]), form))
+    return json_response(
+        _members(find_message(call.engine, call.path["id"], call.view.now_ns()), form)
+    )
 
 
 def head(call: Call) -> Response:
@@ -35,12 +37,22 @@ def _members(found: FoundMessage, form: str) -> dict[str, object]:
         "partition": found.partition,
         "offset": found.offset,
         "timestamp": rfc3339(stored["timestamp_ms"] * 1_000_000),
-        "key": key.decode("utf-8", "replace") if isinstance(key, bytes) else key,
-        "headers": dict(stored["headers"]),
+        "key": None if key is None else _text(key),
+        "headers": _headers(stored["headers"]),
         "content_type": stored["content_type"],
-        "ttl_s": stored["ttl_s"],
+        "ttl_s": stored["ttl_s"] or 0,
         **_value(stored["payload"], form),
     }
+
+
+def _headers(headers: list[tuple[str | bytes, str | bytes]]) -> dict[str, str]:
+    """Headers by name; of one name twice the first counts, as in a read."""
+    pairs = [(_text(name), _text(value)) for name, value in reversed(headers)]
+    return dict(pairs)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _value(payload: bytes, form: str) -> dict[str, object]:

@@ -13,7 +13,7 @@ from sprawl.metrics.registry import gauge
 
 def get(call: Call) -> Response:
     """``GET /v1/node``."""
-    view, stats = call.view, call.engine.stats()
+    view, stats = call.view, call.context.stats()
     held = store_report(call.engine)
     return json_response(
         {
@@ -39,7 +39,6 @@ def get(call: Call) -> Response:
                 },
             },
             "topics": held.topic_count,
-            "partitions": gauge(stats, "partitions"),
             "connections": gauge(stats, "connections"),
         }
     )

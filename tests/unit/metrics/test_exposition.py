@@ -24,7 +24,12 @@ def held() -> list[Family]:
     engine.extra_counters = {"not_in_the_table": 3}
     engine.publish("t", b"four")
     node = {"node_id": 'a"b\\c\nd', "version": "0.1.0"}
-    return list(families(engine.stats(), SAMPLE, node, 12.5))
+    stats = engine.stats()
+    counts = [0] * 40
+    counts[12] = 1
+    stats["histograms"] = {"receive": counts, "tick": [0] * 40}
+    stats["sums_ns"] = {"receive": 3_000}
+    return list(families(stats, SAMPLE, node, 12.5))
 
 
 def test_openmetrics_is_read_back_as_it_was_written() -> None:
@@ -34,23 +39,23 @@ def test_openmetrics_is_read_back_as_it_was_written() -> None:
     assert set(PROMISED) <= set(read)
     (node,) = read["sprawl_node"].samples
     assert node.labels["node_id"] == 'a"b\\c\nd'
-    assert read["sprawl_messages_stored"].samples[0].value == 1
+    assert read["sprawl_messages_received"].samples[0].value == 1
     assert read["sprawl_not_in_the_table"].samples[0].value == 3
-    assert read["sprawl_ring_bytes"].unit == "bytes"
-    publish = {
-        (s.name, s.labels.get("le")): s.value for s in read["sprawl_publish_seconds"].samples
+    assert read["sprawl_log_bytes"].unit == "bytes"
+    receive = {
+        (s.name, s.labels.get("le")): s.value for s in read["sprawl_receive_seconds"].samples
     }
-    assert publish["sprawl_publish_seconds_count", None] == 1
-    assert publish["sprawl_publish_seconds_sum", None] == 3e-06
-    assert publish["sprawl_publish_seconds_bucket", "+Inf"] == 1
-    assert read["sprawl_publish_seconds"].type == "histogram"
+    assert receive["sprawl_receive_seconds_count", None] == 1
+    assert receive["sprawl_receive_seconds_sum", None] == 3e-06
+    assert receive["sprawl_receive_seconds_bucket", "+Inf"] == 1
+    assert read["sprawl_receive_seconds"].type == "histogram"
 
 
 def test_prometheus_text_is_read_back_as_it_was_written() -> None:
     text = prometheus(held()).decode()
     read = {family.name: family for family in parse_text(text)}
-    assert read["sprawl_messages_stored"].samples[0].name == "sprawl_messages_stored_total"
-    assert read["sprawl_messages_stored"].type == "counter"
+    assert read["sprawl_messages_received"].samples[0].name == "sprawl_messages_received_total"
+    assert read["sprawl_messages_received"].type == "counter"
     assert "# TYPE sprawl_threshold_adjustments_total counter" in text
     assert "# EOF" not in text
 

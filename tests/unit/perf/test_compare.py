@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[3]
 def load(path: str) -> ModuleType:
     """Imports a program of the checkout by its path (perf is no installed package)."""
     spec = importlib.util.spec_from_file_location(f"checkout_{Path(path).stem}", ROOT / path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -25,11 +26,12 @@ def load(path: str) -> ModuleType:
 compare = load("perf/compare.py")
 
 
-def entry(value: float, spread: float | None = 1.1, rounds: int = 3) -> dict[str, Any]:
+def entry(value: float, spread: float = 1.1, rounds: int = 3) -> dict[str, Any]:
+    """A system's entry: ``rounds`` samples whose median is ``value``, the last ``spread`` times the first."""
+    figures = [value, *[value] * (rounds - 2), value * spread][:rounds]
     return {
         "median": {"value": value, "p99_us": value},
-        "spread": spread,
-        "samples": [{"value": value}] * rounds,
+        "samples": [{"value": figure, "p99_us": figure} for figure in figures],
     }
 
 
@@ -56,16 +58,24 @@ def test_at_most_passes_below(node: float, word: str) -> None:
 
 def test_an_absolute_bound_needs_no_peer_and_ignores_spread() -> None:
     budget = compare.Budget(row="r", unit="bytes", at_most=400)
-    assert compare.judge(budget, result(sprawl=entry(400.0, None, 1)), 1.5).word == "ok"
+    assert compare.judge(budget, result(sprawl=entry(400.0, 9.0)), 1.5).word == "ok"
     assert compare.judge(budget, result(sprawl=entry(401.0)), 1.5).word == "MISS"
 
 
 def test_a_wide_spread_of_the_peer_does_not_count() -> None:
-    for spread in (1.51, None):
+    for spread in (1.51, -1.0):
         found = compare.judge(RATIO, result(sprawl=entry(200.0), nats=entry(100.0, spread)), 1.5)
         assert found.word == "repeat"
     wide_node = result(sprawl=entry(200.0, 9.0), nats=entry(100.0, 1.5))
     assert compare.judge(RATIO, wide_node, 1.5).word == "aim"
+
+
+def test_the_spread_is_that_of_the_budgets_own_metric() -> None:
+    budget = compare.Budget(row="r", against="nats", metric="p99_us", at_most=2.0)
+    peer = entry(100.0)
+    peer["samples"][0]["p99_us"] = 300.0
+    assert compare.judge(budget, result(sprawl=entry(100.0), nats=peer), 1.5).word == "repeat"
+    assert compare.judge(RATIO, result(sprawl=entry(100.0), nats=peer), 1.5).word == "ok"
 
 
 def test_fewer_than_three_rounds_do_not_count() -> None:

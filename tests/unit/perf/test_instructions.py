@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[3]
 SPEC = importlib.util.spec_from_file_location(
     "checkout_instructions", ROOT / "perf/instructions.py"
 )
-assert SPEC is not None and SPEC.loader is not None
+assert SPEC is not None
+assert SPEC.loader is not None
 instructions = importlib.util.module_from_spec(SPEC)
 sys.modules[SPEC.name] = instructions
 SPEC.loader.exec_module(instructions)

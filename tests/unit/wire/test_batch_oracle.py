@@ -1,7 +1,7 @@
 """RecordBatch v2 belongs to Kafka: aiokafka's codec, with its own compressors, is the oracle."""
 
 import pytest
-from aiokafka.record.default_records import (
+from aiokafka.record.default_records import (  # type: ignore[import-untyped]
     DefaultRecordBatch,
     DefaultRecordBatchBuilder,
     _DefaultRecordBatchBuilderPy,

@@ -117,7 +117,15 @@ impl Connection {
     /// A fresh connection; `id` keeps its keyless records together.
     #[must_use]
     pub fn new(id: u64, is_hot: bool) -> Self {
-        Self { id, requests: 0, buffer: Vec::new(), needed: 0, has_continued: false, is_hot, state: State::Request }
+        Self {
+            id,
+            requests: 0,
+            buffer: Vec::new(),
+            needed: 0,
+            has_continued: false,
+            is_hot,
+            state: State::Request,
+        }
     }
 
     /// Bytes held for it.
@@ -162,8 +170,15 @@ enum Served {
 
 impl Edge {
     /// Takes bytes of a connection; appends answers to `out` and says what the driver does next.
-    pub fn receive(&mut self, connection: &mut Connection, data: &[u8], now_ns: i64, out: &mut Vec<u8>) -> Step {
+    pub fn receive(
+        &mut self,
+        connection: &mut Connection,
+        data: &[u8],
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Step {
         self.stats.bytes_in += data.len() as u64;
+        let now_ns = self.log.advance(now_ns);
         let before = connection.held();
         let step = self.advance(connection, data, now_ns, out);
         self.buffered = self.buffered + connection.held() - before;
@@ -228,7 +243,7 @@ impl Edge {
             let served = match &mut connection.state {
                 State::Request => self.serve(connection, &input[at..], now_ns, out),
                 State::Chunked { .. } => self.collect(connection, &input[at..], now_ns, out),
-                State::Lines(_) => self.lines(connection, &input[at..], now_ns, out),
+                State::Lines(_) => Ok(self.lines(connection, &input[at..], now_ns, out)),
                 State::Pending | State::Closed => break,
             };
             match served {
@@ -236,7 +251,8 @@ impl Edge {
                 Ok(Served::Starved) => break,
                 Ok(Served::Step(consumed, next)) => {
                     at += consumed;
-                    connection.state = if matches!(next, Step::Close) { State::Closed } else { State::Pending };
+                    connection.state =
+                        if matches!(next, Step::Close) { State::Closed } else { State::Pending };
                     step = next;
                     break;
                 }
@@ -276,14 +292,15 @@ impl Edge {
         let Some(head) = head::parse(input).map_err(HttpError::problem)? else { return Ok(Served::Starved) };
         let hot = route(&head).filter(|_| connection.is_hot);
         let bound = if hot.is_some() { BODY_BYTES_MAX } else { COLD_BODY_BYTES_MAX };
-        let is_lines = matches!(hot, Some(Hot::Publish(_))) && is_media_type(head.get(Known::ContentType), NDJSON);
+        let is_lines =
+            matches!(hot, Some(Hot::Publish(_))) && is_media_type(head.get(Known::ContentType), NDJSON);
         let body_at = head.consumed;
         let length = match head.framing {
             Framing::None => 0,
             Framing::Length(length) => length,
             Framing::Chunked if is_lines => return self.begin_lines(connection, &head, now_ns, out),
             Framing::Chunked => {
-                self.ask_for_body(connection, &head, out);
+                Self::ask_for_body(connection, &head, out);
                 let head = input[..body_at].to_vec();
                 connection.has_continued = false;
                 connection.state = State::Chunked { head, decoder: Decoder::new(), body: Vec::new(), bound };
@@ -300,17 +317,17 @@ impl Edge {
                 let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
                 return Err(Problem::new(Code::Busy, detail));
             }
-            self.ask_for_body(connection, &head, out);
+            Self::ask_for_body(connection, &head, out);
             connection.needed = body_at + total;
             return Ok(Served::Starved);
         }
         connection.has_continued = false;
         let length = admit_body(length, bound)?;
         let body = &input[body_at..body_at + length];
-        self.dispatch(connection, &head, hot, body, body_at + length, now_ns, out)
+        Ok(self.dispatch(connection, &head, hot, body, body_at + length, now_ns, out))
     }
 
-    fn ask_for_body(&mut self, connection: &mut Connection, head: &Head<'_>, out: &mut Vec<u8>) {
+    fn ask_for_body(connection: &mut Connection, head: &Head<'_>, out: &mut Vec<u8>) {
         if head.expect_continue && !connection.has_continued {
             connection.has_continued = true;
             out.extend_from_slice(response::CONTINUE);
@@ -327,10 +344,11 @@ impl Edge {
         consumed: usize,
         now_ns: i64,
         out: &mut Vec<u8>,
-    ) -> Result<Served, Problem> {
+    ) -> Served {
         connection.requests += 1;
         let is_alias = matches!(hot, Some(Hot::Alias));
-        let exchange = Exchange { head, now_ns, sticky: connection.id, number: connection.requests, is_alias };
+        let exchange =
+            Exchange { head, now_ns, sticky: connection.id, number: connection.requests, is_alias };
         let step = match hot {
             Some(Hot::Fetch(_)) if head.upgrade_websocket => Step::Upgrade(Box::new(cold(head, body))),
             Some(Hot::Fetch(topic)) => self.get_messages(&exchange, &topic, out),
@@ -348,9 +366,9 @@ impl Edge {
             }
         };
         match step {
-            Step::More if head.keep_alive => Ok(Served::Next(consumed)),
-            Step::More => Ok(Served::Step(consumed, Step::Close)),
-            step => Ok(Served::Step(consumed, step)),
+            Step::More if head.keep_alive => Served::Next(consumed),
+            Step::More => Served::Step(consumed, Step::Close),
+            step => Served::Step(consumed, step),
         }
     }
 
@@ -376,7 +394,7 @@ impl Edge {
         let State::Chunked { head, body, .. } = done else { return Ok(Served::Starved) };
         let head = head::parse(&head).map_err(HttpError::problem)?.expect("it was parsed before");
         let hot = route(&head).filter(|_| connection.is_hot);
-        self.dispatch(connection, &head, hot, &body, progress.consumed, now_ns, out)
+        Ok(self.dispatch(connection, &head, hot, &body, progress.consumed, now_ns, out))
     }
 
     /// Begins a stream of lines whose body is not here yet.
@@ -387,7 +405,7 @@ impl Edge {
         now_ns: i64,
         out: &mut Vec<u8>,
     ) -> Result<Served, Problem> {
-        self.ask_for_body(connection, head, out);
+        Self::ask_for_body(connection, head, out);
         connection.has_continued = false;
         connection.requests += 1;
         self.stats.publish_requests += 1;
@@ -417,14 +435,8 @@ impl Edge {
         Ok(Served::Next(head.consumed))
     }
 
-    fn lines(
-        &mut self,
-        connection: &mut Connection,
-        input: &[u8],
-        now_ns: i64,
-        out: &mut Vec<u8>,
-    ) -> Result<Served, Problem> {
-        let State::Lines(lines) = &mut connection.state else { return Ok(Served::Starved) };
+    fn lines(&mut self, connection: &mut Connection, input: &[u8], now_ns: i64, out: &mut Vec<u8>) -> Served {
+        let State::Lines(lines) = &mut connection.state else { return Served::Starved };
         let mut decoded = Vec::new();
         let (consumed, done, data): (usize, bool, &[u8]) = match &mut lines.rest {
             LinesRest::Length(left) => {
@@ -436,7 +448,7 @@ impl Edge {
                 let progress = decoder.decode(input, &mut decoded, usize::MAX);
                 match progress {
                     Ok(progress) => (progress.consumed, progress.done, &decoded),
-                    Err(error) => return Ok(self.break_lines(&error.problem(), out)),
+                    Err(error) => return self.break_lines(&error.problem(), out),
                 }
             }
         };
@@ -464,15 +476,19 @@ impl Edge {
         if lines.partial.len() > BODY_BYTES_MAX {
             let bytes = lines.partial.len();
             let detail = format!("line of {bytes} bytes or more exceeds body_bytes_max {BODY_BYTES_MAX}");
-            return Ok(self.break_lines(&Problem::new(Code::TooLarge, detail), out));
+            return self.break_lines(&Problem::new(Code::TooLarge, detail), out);
         }
         if !done {
-            return Ok(Served::Next(consumed));
+            return Served::Next(consumed);
         }
         response::end_chunks(out);
         let keep_alive = lines.keep_alive;
         connection.state = State::Request;
-        Ok(if keep_alive { Served::Next(consumed) } else { Served::Step(consumed, Step::Close) })
+        if keep_alive {
+            Served::Next(consumed)
+        } else {
+            Served::Step(consumed, Step::Close)
+        }
     }
 
     fn line(&mut self, lines: &Lines, line: &[u8], now_ns: i64, results: &mut Vec<u8>) {
@@ -497,9 +513,10 @@ impl Edge {
 }
 
 fn admit_body(length: u64, bound: usize) -> Result<usize, Problem> {
-    usize::try_from(length).ok().filter(|n| *n <= bound).ok_or_else(|| {
-        HttpError::BodyTooLarge { bytes: length, bytes_max: bound as u64 }.problem()
-    })
+    usize::try_from(length)
+        .ok()
+        .filter(|n| *n <= bound)
+        .ok_or_else(|| HttpError::BodyTooLarge { bytes: length, bytes_max: bound as u64 }.problem())
 }
 
 fn cold(head: &Head<'_>, body: &[u8]) -> Request {

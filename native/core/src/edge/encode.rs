@@ -98,13 +98,12 @@ fn write_headers(out: &mut Vec<u8>, record: &RecordRef<'_>) {
         written.push(name);
         write_string(out, &String::from_utf8_lossy(name));
         out.push(b':');
-        match std::str::from_utf8(value) {
-            Ok(text) => write_string(out, text),
-            Err(_) => {
-                out.extend_from_slice(b"{\"base64\":\"");
-                write_base64(out, value);
-                out.extend_from_slice(b"\"}");
-            }
+        if let Ok(text) = std::str::from_utf8(value) {
+            write_string(out, text);
+        } else {
+            out.extend_from_slice(b"{\"base64\":\"");
+            write_base64(out, value);
+            out.extend_from_slice(b"\"}");
         }
     }
     out.push(b'}');

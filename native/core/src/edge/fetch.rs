@@ -61,7 +61,9 @@ fn from(value: &str, now_ns: i64) -> Result<From, Problem> {
     let start = match value {
         "earliest" => Start::Earliest,
         "latest" => Start::Latest,
-        _ if value.starts_with("offset:") => Start::Offset(number("from", &value[7..], i64::MAX.unsigned_abs())?),
+        _ if value.starts_with("offset:") => {
+            Start::Offset(number("from", &value[7..], i64::MAX.unsigned_abs())?)
+        }
         _ if value.starts_with("time:") => {
             Start::Time(parse_rfc3339(&value[5..]).ok_or_else(|| bad("from", value, wants))?)
         }
@@ -100,7 +102,8 @@ impl Fetch {
                 "partition" => fetch.partition = Some(u32::try_from(number(name, value, 1023)?).unwrap_or(0)),
                 "limit" => fetch.limit = Some(number(name, value, FETCH_MESSAGES_MAX)?.max(1)),
                 "max_bytes" => {
-                    fetch.bytes_max = usize::try_from(number(name, value, FETCH_BYTES_MAX as u64)?).unwrap_or(1).max(1);
+                    fetch.bytes_max =
+                        usize::try_from(number(name, value, FETCH_BYTES_MAX as u64)?).unwrap_or(1).max(1);
                 }
                 "wait" => fetch.wait_ns = Some(seconds(value)?),
                 "key" => fetch.filter.key = Some(value.as_bytes().to_vec()),
@@ -208,7 +211,9 @@ fn matching(log: &Log, pattern: &str) -> Result<Vec<u32>, Problem> {
     });
     if !well_formed || pattern.len() > crate::limits::TOPIC_BYTES_MAX {
         let shown: String = pattern.chars().take(80).collect();
-        let detail = format!("pattern \"{shown}\" is not tokens joined by '.', with * for one token and > last for the rest");
+        let detail = format!(
+            "pattern \"{shown}\" is not tokens joined by '.', with * for one token and > last for the rest"
+        );
         return Err(Problem::new(Code::InvalidTopic, detail));
     }
     let count = u32::try_from(log.topics().len()).expect("topics_max is below 2^32");
@@ -223,7 +228,12 @@ fn matching(log: &Log, pattern: &str) -> Result<Vec<u32>, Problem> {
     Ok(found)
 }
 
-fn resume(log: &mut Log, places: &mut [Place], entries: &[cursor::Entry], topic: &str) -> Result<(), Problem> {
+fn resume(
+    log: &mut Log,
+    places: &mut [Place],
+    entries: &[cursor::Entry],
+    topic: &str,
+) -> Result<(), Problem> {
     for place in places.iter_mut() {
         log.settle(place.part);
     }

@@ -160,8 +160,7 @@ impl Edge {
             Form::Ndjson => publish::NDJSON,
             _ => publish::BATCH,
         };
-        let connection =
-            if waiting.is_chunked { waiting.connection } else { response::Connection::Close };
+        let connection = if waiting.is_chunked { waiting.connection } else { response::Connection::Close };
         response::begin(out, 200, self.clock.date(exchange.now_ns), content_type, connection);
         out.extend_from_slice(b"Cache-Control: no-store\r\n");
         response::header(out, "Sprawl-Cursor", waiting.reader.cursor().as_bytes());
@@ -222,7 +221,8 @@ impl Edge {
         }
         let Some(origin) = head.get(Known::Origin) else { return Ok(()) };
         let host = head.get(Known::Host).unwrap_or_default();
-        let authority = origin.iter().position(|b| *b == b'/').map(|at| &origin[(at + 2).min(origin.len())..]);
+        let authority =
+            origin.iter().position(|b| *b == b'/').map(|at| &origin[(at + 2).min(origin.len())..]);
         if authority.is_some_and(|a| a.eq_ignore_ascii_case(host)) {
             return Ok(());
         }

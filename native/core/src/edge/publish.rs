@@ -48,7 +48,9 @@ fn invalid(name: &str, value: &[u8], wants: &str) -> Problem {
 fn integer(name: &str, value: &[u8], max: u64) -> Result<u64, Problem> {
     let digits = !value.is_empty() && value.len() <= 20 && value.iter().all(u8::is_ascii_digit);
     let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse::<u64>().ok());
-    number.filter(|n| *n <= max).ok_or_else(|| invalid(name, value, &format!("a whole number of at most {max}")))
+    number
+        .filter(|n| *n <= max)
+        .ok_or_else(|| invalid(name, value, &format!("a whole number of at most {max}")))
 }
 
 /// Checks a level asked for: this node offers `memory`.
@@ -78,7 +80,8 @@ impl Asked {
     /// `invalid_header`, `invalid_parameter`, `not_available`, `durability_unavailable`.
     pub fn parse(exchange: &Exchange<'_>) -> Result<Self, Problem> {
         let head = exchange.head;
-        let mut asked = Self { options: Options { sticky: exchange.sticky, ..Options::default() }, ..Self::default() };
+        let mut asked =
+            Self { options: Options { sticky: exchange.sticky, ..Options::default() }, ..Self::default() };
         for pair in query::pairs(head.query) {
             let (name, value) = pair?;
             match &*name {
@@ -104,7 +107,8 @@ impl Asked {
         }
         if let Some(coding) = head.get(Known::ContentEncoding) {
             if !coding.eq_ignore_ascii_case(b"identity") {
-                let detail = "bodies with a Content-Encoding are not taken; compressed batches are".to_owned();
+                let detail =
+                    "bodies with a Content-Encoding are not taken; compressed batches are".to_owned();
                 return Err(Problem::new(Code::UnsupportedMediaType, detail));
             }
         }
@@ -159,7 +163,13 @@ fn ttl(seconds: Option<u64>) -> Option<u32> {
 
 impl Edge {
     /// `POST /v1/topics/{topic}/messages` with any body but a stream of lines.
-    pub(super) fn post_messages(&mut self, exchange: &Exchange<'_>, topic: &str, body: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn post_messages(
+        &mut self,
+        exchange: &Exchange<'_>,
+        topic: &str,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) {
         self.stats.publish_requests += 1;
         let content_type = exchange.head.get(Known::ContentType);
         let done = if is_media_type(content_type, BATCH) {
@@ -230,7 +240,13 @@ impl Edge {
             idempotency_key,
         };
         let receipt = self.log.publish(index, &record, &asked.options, exchange.now_ns)?;
-        let status = if asked.is_async { 202 } else if receipt.duplicate { 200 } else { 201 };
+        let status = if asked.is_async {
+            202
+        } else if receipt.duplicate {
+            200
+        } else {
+            201
+        };
         self.begin(exchange, status, "application/json", out);
         out.extend_from_slice(b"Sprawl-Durability: memory\r\n");
         if receipt.duplicate {
@@ -260,7 +276,8 @@ impl Edge {
                 if !results.is_empty() {
                     results.push(b',');
                 }
-                let receipt = item.and_then(|item| self.publish_item(index, &item, &asked.options, exchange.now_ns));
+                let receipt =
+                    item.and_then(|item| self.publish_item(index, &item, &asked.options, exchange.now_ns));
                 self.write_result(receipt.as_ref(), &mut results);
                 ControlFlow::Continue(())
             })
@@ -304,7 +321,8 @@ impl Edge {
             return Err(problem);
         }
         if options.producer.is_some() {
-            let detail = "producer numbers count one record each; send a binary batch for an atomic numbered publish";
+            let detail =
+                "producer numbers count one record each; send a binary batch for an atomic numbered publish";
             return Err(Problem::new(Code::InvalidHeader, detail));
         }
         let mut records = Vec::with_capacity(items.len());
@@ -341,7 +359,14 @@ impl Edge {
     }
 
     /// One line of NDJSON (or one WebSocket publish): appends its result, receipt or problem, to `out`.
-    pub fn publish_line(&mut self, topic: &str, line: &[u8], options: &Options, now_ns: i64, out: &mut Vec<u8>) {
+    pub fn publish_line(
+        &mut self,
+        topic: &str,
+        line: &[u8],
+        options: &Options,
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) {
         let receipt = self.target(topic, now_ns).and_then(|index| {
             let item = parse_item(line, true)?;
             self.publish_item(index, &item, options, now_ns)
@@ -384,7 +409,8 @@ impl Edge {
         let mut verified: Vec<Verified> = Vec::new();
         let mut at = 0;
         while at < body.len() {
-            let batch = batch::verify_with(&body[at..], &mut self.inflated).map_err(|error| at_batch(error, at))?;
+            let batch =
+                batch::verify_with(&body[at..], &mut self.inflated).map_err(|error| at_batch(error, at))?;
             let Some(batch) = batch else {
                 let left = body.len() - at;
                 let detail = format!("the batch at byte {at} is incomplete after {left} bytes");
@@ -465,7 +491,8 @@ impl Edge {
         let options = Options { sticky: exchange.sticky, ..Options::default() };
         let receipt = self.log.publish(index, &record, &options, exchange.now_ns)?;
         let prefer = exchange.head.get(Known::Prefer);
-        let is_async = prefer.is_some_and(|v| v.split(|b| *b == b',').any(|p| p.trim_ascii() == b"respond-async"));
+        let is_async =
+            prefer.is_some_and(|v| v.split(|b| *b == b',').any(|p| p.trim_ascii() == b"respond-async"));
         self.begin(exchange, if is_async { 202 } else { 200 }, "application/json", out);
         if receipt.duplicate {
             out.extend_from_slice(b"Sprawl-Duplicate: true\r\n");
@@ -480,7 +507,11 @@ impl Edge {
             write_id(out, topic_id, receipt.partition, receipt.offset);
             out.push(b'"');
         }
-        out.extend_from_slice(if is_async { b",\"status\":\"accepted\"" } else { b",\"status\":\"published\"" });
+        out.extend_from_slice(if is_async {
+            b",\"status\":\"accepted\""
+        } else {
+            b",\"status\":\"published\""
+        });
         out.extend_from_slice(b",\"topic\":");
         write_string(out, &alias.topic);
         out.extend_from_slice(b",\"partition\":");

@@ -50,7 +50,9 @@ impl Filter {
         if self.key.is_some() && self.key.as_deref() != record.key {
             return false;
         }
-        self.headers.iter().all(|(name, value)| record.headers.into_iter().any(|(n, v)| n == name && v == value))
+        self.headers
+            .iter()
+            .all(|(name, value)| record.headers.into_iter().any(|(n, v)| n == name && v == value))
     }
 }
 
@@ -83,7 +85,13 @@ pub struct Reader {
 impl Reader {
     /// A reader at the given places. `pattern` when later topics are to join.
     #[must_use]
-    pub fn new(places: Vec<Place>, form: Form, json_values: bool, filter: Filter, pattern: Option<String>) -> Self {
+    pub fn new(
+        places: Vec<Place>,
+        form: Form,
+        json_values: bool,
+        filter: Filter,
+        pattern: Option<String>,
+    ) -> Self {
         let show_topic = pattern.is_some();
         Self { places, turn: 0, form, json_values, show_topic, filter, pattern, ended: false, left: None }
     }
@@ -199,7 +207,8 @@ impl Reader {
             if self.places[at].next < low {
                 self.write_gap(at, low, out);
             }
-            let mut pull = Pull { reader: self, at, clock, bytes_end: start + bytes_max, messages_max, now_ns };
+            let mut pull =
+                Pull { reader: self, at, clock, bytes_end: start + bytes_max, messages_max, now_ns };
             pull.run(log, out, &mut pulled);
             if pulled.more {
                 // The next pull goes on with the next partition: a busy one does not starve the others.
@@ -276,7 +285,8 @@ impl Pull<'_, '_> {
             let expires = batch.envelope.expiry_ns != 0 && batch.envelope.expiry_ns <= self.now_ns;
             let filtered = !self.reader.filter.is_empty();
             let count = u64::from(batch.envelope.records_count);
-            let whole = !expires && !filtered && batch.base >= next && pulled.messages + count <= self.messages_max;
+            let whole =
+                !expires && !filtered && batch.base >= next && pulled.messages + count <= self.messages_max;
             if whole && self.reader.form == Form::Binary {
                 out.extend_from_slice(batch.bytes);
                 pulled.messages += count;

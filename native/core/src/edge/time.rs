@@ -79,9 +79,8 @@ impl Clock {
     /// `Mon, 23 Nov 2026 12:34:56 GMT` for nanoseconds since the Unix epoch.
     pub fn date(&mut self, ns: i64) -> &[u8; 29] {
         const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
-        const MONTHS: [&[u8; 3]; 12] = [
-            b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-        ];
+        const MONTHS: [&[u8; 3]; 12] =
+            [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
         let second = ns.div_euclid(1_000_000_000).clamp(0, 253_402_300_799);
         if second != self.date_second {
             self.date_second = second;
@@ -115,7 +114,13 @@ fn digits(text: &[u8]) -> Option<i64> {
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let b = text.as_bytes();
-    if b.len() < 20 || b[4] != b'-' || b[7] != b'-' || !matches!(b[10], b'T' | b't' | b' ') || b[13] != b':' || b[16] != b':' {
+    if b.len() < 20
+        || b[4] != b'-'
+        || b[7] != b'-'
+        || !matches!(b[10], b'T' | b't' | b' ')
+        || b[13] != b':'
+        || b[16] != b':'
+    {
         return None;
     }
     let (year, month, day) = (digits(&b[0..4])?, digits(&b[5..7])?, digits(&b[8..10])?);
@@ -135,7 +140,11 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
         b"Z" | b"z" => 0,
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
             let seconds = digits(&[*h1, *h2])? * 3600 + digits(&[*m1, *m2])? * 60;
-            if *sign == b'+' { seconds } else { -seconds }
+            if *sign == b'+' {
+                seconds
+            } else {
+                -seconds
+            }
         }
         _ => return None,
     };
@@ -206,7 +215,8 @@ mod tests {
     fn times_and_durations_parse() {
         assert_eq!(parse_rfc3339("2026-11-23T12:34:56.789Z"), Some(1_795_437_296_789_000_000));
         assert_eq!(parse_rfc3339("2026-11-23T13:34:56+01:00"), Some(1_795_437_296_000_000_000));
-        for bad in ["", "2026-11-23", "2026-13-23T12:34:56Z", "2026-11-23T12:34:56", "2026-11-23T12:34:56.Z"] {
+        for bad in ["", "2026-11-23", "2026-13-23T12:34:56Z", "2026-11-23T12:34:56", "2026-11-23T12:34:56.Z"]
+        {
             assert_eq!(parse_rfc3339(bad), None, "{bad}");
         }
         assert_eq!(parse_duration("1h30m"), Some(5_400_000_000_000));

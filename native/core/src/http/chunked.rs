@@ -1,9 +1,10 @@
 //! Chunked bodies (RFC 9112, 7.1), decoded as they arrive.
 //!
-//! In: received bytes in any pieces. Out: the body appended to the caller's buffer, and how many bytes were used. Strict:
-//! sizes are 1 to 16 hexadecimal digits, lines end in CRLF, extensions are bare tokens and short, trailers that would
-//! change framing, routing or identity are refused and the others dropped. A chunk that would pass the caller's bound is
-//! refused when its size is known, before a byte of it is stored. Errors leave the decoder unusable, as the connection is.
+//! In: received bytes in any pieces. Out: the body appended to the caller's buffer, and how many bytes were
+//! used. Strict: sizes are 1 to 16 hexadecimal digits, lines end in CRLF, extensions are bare tokens and
+//! short, trailers that would change framing, routing or identity are refused and the others dropped. A chunk
+//! that would pass the caller's bound is refused when its size is known, before a byte of it is stored.
+//! Errors leave the decoder unusable, as the connection is.
 
 use super::known::Known;
 use super::{hex_value, is_token_byte, HttpError};
@@ -174,7 +175,8 @@ impl Decoder {
     }
 }
 
-/// Holds one trailer line to `token ":" value` and to names that mean nothing to this node or to a proxy before it.
+/// Holds one trailer line to `token ":" value` and to names that mean nothing to this node or to a proxy
+/// before it.
 fn check_trailer(line: &[u8]) -> Result<(), HttpError> {
     let colon = memchr::memchr(b':', line).ok_or(HttpError::Malformed("trailer without a colon"))?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);

@@ -4,8 +4,8 @@ use super::known::Known;
 use crate::limits::{HEADERS_COUNT_MAX, HEAD_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
 use crate::problem::{Code, Problem};
 
-/// Why the bytes of a connection cannot be served. The connection is closed after the answer: where the next request
-/// would begin is not known.
+/// Why the bytes of a connection cannot be served. The connection is closed after the answer: where the next
+/// request would begin is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpError {
     /// Not HTTP/1.1 as RFC 9112 wants it, or a form that two servers might read differently.

@@ -1,9 +1,10 @@
 //! Request heads: bytes in, a borrowed [`Head`] and its length out.
 //!
-//! The tokens are found by `httparse`; this module then holds the head to RFC 9112 without its leniencies, because a head
-//! that two servers read differently is how requests are smuggled. Every line ends in CRLF, framing headers are spelled in
-//! exactly one way, and what remains ambiguous is refused. One pass over the fields notes where every [`Known`] header
-//! lies. No allocation. Invariant: an accepted head has at most one way to find the end of its body.
+//! The tokens are found by `httparse`; this module then holds the head to RFC 9112 without its leniencies,
+//! because a head that two servers read differently is how requests are smuggled. Every line ends in CRLF,
+//! framing headers are spelled in exactly one way, and what remains ambiguous is refused. One pass over the
+//! fields notes where every [`Known`] header lies. No allocation. Invariant: an accepted head has at most one
+//! way to find the end of its body.
 
 use std::mem::MaybeUninit;
 
@@ -98,7 +99,8 @@ pub struct Head<'a> {
     pub query: &'a str,
     /// 0 for HTTP/1.0, 1 for HTTP/1.1.
     pub minor_version: u8,
-    /// Bytes of the input that the head took, with its empty line (and one empty line before it, if there was one).
+    /// Bytes of the input that the head took, with its empty line (and one empty line before it, if there was
+    /// one).
     pub consumed: usize,
     /// How the end of the body is found.
     pub framing: Framing,
@@ -108,7 +110,8 @@ pub struct Head<'a> {
     pub expect_continue: bool,
     /// Whether this is a WebSocket handshake (`GET`, HTTP/1.1, `Connection: upgrade`, `Upgrade: websocket`).
     pub upgrade_websocket: bool,
-    /// Whether a field named `Sprawl-Header-…` or `ce-…` is there, so that [`Head::headers`] is worth walking.
+    /// Whether a field named `Sprawl-Header-…` or `ce-…` is there, so that [`Head::headers`] is worth
+    /// walking.
     pub has_record_headers: bool,
     /// Number of header fields.
     pub headers_count: usize,
@@ -169,7 +172,8 @@ impl<'a> Iterator for Headers<'a> {
 
 /// Parses the head at the start of `bytes`.
 ///
-/// `Ok(None)` when more bytes are needed; that answer is bounded, `bytes` of `HEAD_BYTES_MAX` or more never get it.
+/// `Ok(None)` when more bytes are needed; that answer is bounded, `bytes` of `HEAD_BYTES_MAX` or more never
+/// get it.
 ///
 /// # Errors
 /// Any [`HttpError`] except `BodyTooLarge`; the connection must be closed.
@@ -435,7 +439,8 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// What a byte may be in a request target: 0 refused, 1 plain, 2 needs a look.
 const TARGET: [u8; 256] = {
     let mut table = [0; 256];
-    // RFC 3986 pchar, "/" and "?"; and ">", which closes a topic pattern and which clients send as it is typed.
+    // RFC 3986 pchar, "/" and "?"; and ">", which closes a topic pattern and which clients send as it is
+    // typed.
     let plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/>";
     let mut index = 0;
     while index < plain.len() {

@@ -1,8 +1,8 @@
 //! The header names this node gives a meaning, as indices of a small table.
 //!
-//! In: a header name in any case. Out: its [`Known`]. A head parsed once holds the place of every known header, so that
-//! nobody scans the fields a second time. A name outside the table carries no meaning here, except those that begin
-//! with `Sprawl-Header-` or `ce-`, which become headers of the record.
+//! In: a header name in any case. Out: its [`Known`]. A head parsed once holds the place of every known
+//! header, so that nobody scans the fields a second time. A name outside the table carries no meaning here,
+//! except those that begin with `Sprawl-Header-` or `ce-`, which become headers of the record.
 
 macro_rules! known {
     ($($(#[$doc:meta])* $name:ident $text:literal $single:literal;)*) => {
@@ -22,7 +22,8 @@ macro_rules! known {
             #[must_use]
             pub const fn name(self) -> &'static str { match self { $(Known::$name => $text,)* } }
 
-            /// Whether a second field of this name makes the request ambiguous (and refused). The others are lists.
+            /// Whether a second field of this name makes the request ambiguous (and refused). The others are
+            /// lists.
             #[must_use]
             pub const fn is_singleton(self) -> bool { match self { $(Known::$name => $single,)* } }
         }
@@ -146,8 +147,8 @@ impl Known {
     }
 }
 
-/// Whether a token equals `lower` in any case, eight bytes at a time. `lower` holds small letters and hyphens only, so that
-/// setting the bit of small letters suffices: no other token byte turns into one of these.
+/// Whether a token equals `lower` in any case, eight bytes at a time. `lower` holds small letters and hyphens
+/// only, so that setting the bit of small letters suffices: no other token byte turns into one of these.
 fn is_same_token(token: &[u8], lower: &[u8]) -> bool {
     const SMALL: u64 = u64::from_le_bytes([0x20; 8]);
     if token.len() != lower.len() {

@@ -1,9 +1,10 @@
 //! HTTP/1.1 as bytes: request heads, chunked bodies, query strings and answers.
 //!
-//! In: what the socket delivered. Out: a borrowed [`head::Head`] with its count of bytes, decoded body bytes, or answer
-//! bytes appended to a buffer. "More bytes needed" is a value (`None`, `done: false`), never an error; "malformed" is an
-//! [`HttpError`], after which the connection is closed and never used again. One strict parser serves every route; what
-//! it refuses is listed in `docs/design/http-parsing.md`. Source: RFC 9110, RFC 9112, RFC 3986.
+//! In: what the socket delivered. Out: a borrowed [`head::Head`] with its count of bytes, decoded body bytes,
+//! or answer bytes appended to a buffer. "More bytes needed" is a value (`None`, `done: false`), never an
+//! error; "malformed" is an [`HttpError`], after which the connection is closed and never used again. One
+//! strict parser serves every route; what it refuses is listed in `docs/design/http-parsing.md`. Source: RFC
+//! 9110, RFC 9112, RFC 3986.
 
 pub mod chunked;
 mod error;
@@ -18,9 +19,24 @@ pub use known::Known;
 
 /// Whether a byte may stand in a token (RFC 9110, 5.6.2).
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    matches!(byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
 }
 
 /// The value of a hexadecimal digit.

@@ -1,8 +1,8 @@
 //! Answers, appended to the connection's send buffer.
 //!
-//! In: a status, the cached date, bodies written in place. Out: bytes. The length of a body is patched into the head
-//! after the body is written, so that nothing is measured or copied before. Problems come out in the form of RFC 9457
-//! (`api.md`), on alias routes in the form of the original (`compat.md`).
+//! In: a status, the cached date, bodies written in place. Out: bytes. The length of a body is patched into
+//! the head after the body is written, so that nothing is measured or copied before. Problems come out in the
+//! form of RFC 9457 (`api.md`), on alias routes in the form of the original (`compat.md`).
 
 use crate::json::write_string;
 use crate::problem::{Code, Outcome, Problem};
@@ -68,8 +68,9 @@ pub const fn reason(status: u16) -> &'static str {
     }
 }
 
-/// Begins an answer: status line, `Date`, `Content-Type` (unless empty) and, unless implied, `Connection`. Headers may
-/// follow, then [`begin_body`], [`begin_chunks`] or, for an answer without a body (101, 204, 304), [`end_head`].
+/// Begins an answer: status line, `Date`, `Content-Type` (unless empty) and, unless implied, `Connection`.
+/// Headers may follow, then [`begin_body`], [`begin_chunks`] or, for an answer without a body (101, 204,
+/// 304), [`end_head`].
 ///
 /// `date` is the IMF-fixdate of now, as in `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub fn begin(out: &mut Vec<u8>, status: u16, date: &[u8; 29], content_type: &str, connection: Connection) {
@@ -96,7 +97,8 @@ pub fn begin(out: &mut Vec<u8>, status: u16, date: &[u8; 29], content_type: &str
     });
 }
 
-/// Adds one header. `name` is ours; control characters of `value` are replaced by `?`, so that no value splits an answer.
+/// Adds one header. `name` is ours; control characters of `value` are replaced by `?`, so that no value
+/// splits an answer.
 pub fn header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     debug_assert!(name.bytes().all(super::is_token_byte));
     out.extend_from_slice(name.as_bytes());
@@ -193,7 +195,8 @@ pub struct Refusal<'a> {
 }
 
 impl<'a> Refusal<'a> {
-    /// A refusal of something certainly not stored, on a connection that closes, with nothing known of the request.
+    /// A refusal of something certainly not stored, on a connection that closes, with nothing known of the
+    /// request.
     #[must_use]
     pub const fn closing(date: &'a [u8; 29]) -> Self {
         Self {

@@ -1,9 +1,10 @@
 //! Publishes written in JSON: the batch of `/v1`, one line of NDJSON, and `POST /publish` of the original.
 //!
-//! In: bodies. Out: [`Item`]s and [`AliasPublish`]es that borrow from them, checked against `limits`. On `/v1` a member that
-//! is unknown or stands twice is refused with its pointer; the alias ignores the first and takes the last. `null` says
-//! "not given", except as the value of `json`. Syntax goes before meaning: a document with a syntax error gives that error
-//! and nothing else, a batch with one gives no message at all. The rest of an item's faults concern that item only.
+//! In: bodies. Out: [`Item`]s and [`AliasPublish`]es that borrow from them, checked against `limits`. On
+//! `/v1` a member that is unknown or stands twice is refused with its pointer; the alias ignores the first
+//! and takes the last. `null` says "not given", except as the value of `json`. Syntax goes before meaning: a
+//! document with a syntax error gives that error and nothing else, a batch with one gives no message at all.
+//! The rest of an item's faults concern that item only.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -87,20 +88,21 @@ pub struct AliasPublish<'a> {
 /// With `strict`, unknown and repeated members are refused. Pointers are relative to the message (`/ttl_s`).
 ///
 /// # Errors
-/// `BadJson` for syntax and bytes that are not UTF-8; `InvalidMember`, `MissingMember` or `TooLarge` for the first member
-/// at fault.
+/// `BadJson` for syntax and bytes that are not UTF-8; `InvalidMember`, `MissingMember` or `TooLarge` for the
+/// first member at fault.
 pub fn parse_item(bytes: &[u8], strict: bool) -> Result<Item<'_>, Problem> {
     item(utf8(bytes)?, strict)
 }
 
-/// Calls `f` with every message of `{"messages":[…]}` in order, until it breaks; returns how many the body holds.
+/// Calls `f` with every message of `{"messages":[…]}` in order, until it breaks; returns how many the body
+/// holds.
 ///
-/// The whole document is checked for syntax first: when this fails, `f` was never called. Pointers are absolute
-/// (`/messages/3/ttl_s`).
+/// The whole document is checked for syntax first: when this fails, `f` was never called. Pointers are
+/// absolute (`/messages/3/ttl_s`).
 ///
 /// # Errors
-/// `BadJson`; `InvalidMember` for other members or a `messages` that is no array of objects' place; `MissingMember` without
-/// it; `TooLarge` above `BATCH_RECORDS_MAX`.
+/// `BadJson`; `InvalidMember` for other members or a `messages` that is no array; `MissingMember` without it;
+/// `TooLarge` above `BATCH_RECORDS_MAX`.
 pub fn for_each_message<'a, F>(body: &'a [u8], mut f: F) -> Result<usize, Problem>
 where
     F: FnMut(usize, Result<Item<'a>, Problem>) -> ControlFlow<()>,
@@ -118,12 +120,13 @@ where
     Ok(messages.len())
 }
 
-/// Parses the body of `POST /publish` as the original took it: unknown members are ignored, the last of two counts.
+/// Parses the body of `POST /publish` as the original took it: unknown members are ignored, the last of two
+/// counts.
 ///
 /// # Errors
-/// With the texts of `compat.md`: `Missing required field: topic` (`MissingField`), `Invalid request body` (`BadJson`,
-/// or `InvalidMember` for a member of another type), `message payload cannot be empty`, and a sentence for a bad `ttl`,
-/// `id`, `key` or header (all `InvalidMember`); `TooLarge` for the payload.
+/// With the texts of `compat.md`: `Missing required field: topic` (`MissingField`), `Invalid request body`
+/// (`BadJson`, or `InvalidMember` for a member of another type), `message payload cannot be empty`, and a
+/// sentence for a bad `ttl`, `id`, `key` or header (all `InvalidMember`); `TooLarge` for the payload.
 pub fn parse_alias(body: &[u8]) -> Result<AliasPublish<'_>, Problem> {
     let text = utf8(body).map_err(|_| invalid_body(Code::BadJson))?;
     let mut members = Alias::new();
@@ -148,8 +151,8 @@ fn invalid(name: &str, detail: impl Into<String>) -> Problem {
     Problem::new(Code::InvalidMember, detail).at(pointer(name))
 }
 
-/// The members of one object, taken as they come. A fault of meaning is kept, not raised: the rest of the syntax is still
-/// to be checked.
+/// The members of one object, taken as they come. A fault of meaning is kept, not raised: the rest of the
+/// syntax is still to be checked.
 trait Members<'a> {
     fn member<A: MapAccess<'a>>(&mut self, name: &str, members: &mut A) -> Result<(), A::Error>;
 }
@@ -183,7 +186,8 @@ struct Message<'a> {
     strict: bool,
     seen: u16,
     fault: Option<Problem>,
-    contents_count: u8,
+    /// Which of the three values were given, a bit each.
+    contents: u8,
     content: Option<Content<'a>>,
     key: Option<Cow<'a, str>>,
     headers: RecordHeaders<'a>,
@@ -197,7 +201,7 @@ fn item(text: &str, strict: bool) -> Result<Item<'_>, Problem> {
         strict,
         seen: 0,
         fault: None,
-        contents_count: 0,
+        contents: 0,
         content: None,
         key: None,
         headers: Vec::new(),
@@ -209,7 +213,7 @@ fn item(text: &str, strict: bool) -> Result<Item<'_>, Problem> {
     if let Some(problem) = message.fault {
         return Err(problem);
     }
-    let content = match (message.contents_count, message.content) {
+    let content = match (message.contents.count_ones(), message.content) {
         (1, Some(content)) => content,
         (0, _) => {
             return Err(Problem::new(
@@ -265,9 +269,13 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn set_content(&mut self, content: Result<Option<Content<'a>>, Problem>, is_again: bool) {
+    fn set_content(&mut self, content: Result<Option<Content<'a>>, Problem>) {
         if let Some(Some(content)) = self.take(content) {
-            self.contents_count += u8::from(!is_again);
+            self.contents |= match content {
+                Content::Text(_) => 1,
+                Content::Json(_) => 2,
+                Content::Binary(_) => 4,
+            };
             self.content = Some(content);
         }
     }
@@ -275,9 +283,7 @@ impl<'a> Message<'a> {
 
 impl<'a> Members<'a> for Message<'a> {
     fn member<A: MapAccess<'a>>(&mut self, name: &str, members: &mut A) -> Result<(), A::Error> {
-        let seen = self.seen;
         self.note(name);
-        let is_again = seen == self.seen;
         match name {
             "payload" => {
                 let content = text(name, members.next_value()?).and_then(|payload| match payload {
@@ -286,16 +292,16 @@ impl<'a> Members<'a> for Message<'a> {
                     }
                     None => Ok(None),
                 });
-                self.set_content(content, is_again);
+                self.set_content(content);
             }
             "json" => {
                 let content = json_within(name, members.next_value::<&'a RawValue>()?.get());
-                self.set_content(content.map(|json| Some(Content::Json(json))), is_again);
+                self.set_content(content.map(|json| Some(Content::Json(json))));
             }
             "base64" => {
                 let content =
                     text(name, members.next_value()?).and_then(|text| binary(name, text.as_deref()));
-                self.set_content(content, is_again);
+                self.set_content(content);
             }
             "key" => {
                 let key =
@@ -598,7 +604,8 @@ fn not_an_array(kind: &str) -> Problem {
 
 // The alias.
 
-/// What the members of a `POST /publish` gave so far. The last of two members counts, with its fault or without.
+/// What the members of a `POST /publish` gave so far. The last of two members counts, with its fault or
+/// without.
 struct Alias<'a> {
     topic: Scalar<'a>,
     payload: Scalar<'a>,

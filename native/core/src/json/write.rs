@@ -41,8 +41,8 @@ fn plain_prefix(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*chunk);
-        // The classic "has a byte less than n" and "has a zero byte", eight bytes at a time (each word exact up to its
-        // first hit, which is all that is asked).
+        // The classic "has a byte less than n" and "has a zero byte", eight bytes at a time (each word exact
+        // up to its first hit, which is all that is asked).
         let control = word.wrapping_sub(ONES * 0x20) & !word;
         let quote = word ^ (ONES * 0x22);
         let slash = word ^ (ONES * 0x5c);

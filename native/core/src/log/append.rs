@@ -118,7 +118,8 @@ impl Log {
             let (key, content) = (dedup::key_hash(key), content_hash(record));
             if let Some(known) = self.keys.find(key, handle, now_ns) {
                 if known.content != content {
-                    let detail = format!("this idempotency key stored another message at offset {}", known.offset);
+                    let detail =
+                        format!("this idempotency key stored another message at offset {}", known.offset);
                     return Err(Problem::new(Code::IdempotencyConflict, detail));
                 }
                 self.counters.duplicates += 1;
@@ -173,7 +174,8 @@ impl Log {
             if let Some(key) = record.idempotency_key {
                 let known = self.keys.find(dedup::key_hash(key), handle, now_ns);
                 if let Some(known) = known.filter(|k| k.content != content_hash(record)) {
-                    let detail = format!("this idempotency key stored another message at offset {}", known.offset);
+                    let detail =
+                        format!("this idempotency key stored another message at offset {}", known.offset);
                     return Err(Problem::new(Code::IdempotencyConflict, detail).at(format!("/messages/{at}")));
                 }
             }
@@ -214,7 +216,9 @@ impl Log {
             let partition = u32::from(self.parts[handle as usize].number);
             BatchReceipt { first: Receipt { topic, partition, offset, append_ms, duplicate }, count }
         };
-        if let Some(Verdict::Duplicate { base, append_ms }) = self.judge(handle, producer, header.records_count)? {
+        if let Some(Verdict::Duplicate { base, append_ms }) =
+            self.judge(handle, producer, header.records_count)?
+        {
             let receipt = receipt(base, append_ms, true);
             self.counters.duplicates += 1;
             return Ok(receipt);
@@ -242,8 +246,8 @@ impl Log {
         Ok(BatchReceipt { first: Receipt { offset: base, append_ms, ..receipt.first }, ..receipt })
     }
 
-    /// Node time never goes back inside the log.
-    fn advance(&mut self, now_ns: i64) -> i64 {
+    /// Node time, which never goes back inside the log.
+    pub fn advance(&mut self, now_ns: i64) -> i64 {
         self.last_ns = self.last_ns.max(now_ns);
         self.last_ns
     }
@@ -299,7 +303,10 @@ impl Log {
         };
         if !holds {
             let last = last.map_or_else(|| "none".to_owned(), |l| l.to_string());
-            return Err(Problem::new(Code::ExpectationFailed, format!("the partition's last offset is {last}")));
+            return Err(Problem::new(
+                Code::ExpectationFailed,
+                format!("the partition's last offset is {last}"),
+            ));
         }
         let memory_max = self.setup.memory_bytes_max;
         if size > memory_max / 4 {
@@ -309,12 +316,14 @@ impl Log {
         let Some(config) = self.topics.get(topic).config.as_deref() else { return Ok(()) };
         if value_bytes > config.message_bytes_max {
             let bound = config.message_bytes_max;
-            let detail = format!("payload of {value_bytes} bytes exceeds max_message_bytes {bound} of the topic");
+            let detail =
+                format!("payload of {value_bytes} bytes exceeds max_message_bytes {bound} of the topic");
             return Err(Problem::new(Code::TooLarge, detail));
         }
         if config.discard_new && self.pinned_bytes + size as u64 > memory_max as u64 / 2 {
             let held = self.pinned_bytes;
-            let detail = format!("topics with discard=new hold {held} bytes, their bound is half of {memory_max}");
+            let detail =
+                format!("topics with discard=new hold {held} bytes, their bound is half of {memory_max}");
             return Err(Problem::new(Code::StorageFull, detail));
         }
         Ok(())
@@ -336,8 +345,16 @@ impl Log {
             self.seal_part(handle);
             let builder = self.spare.pop().unwrap_or_default();
             let base = self.parts[handle as usize].end;
-            self.parts[handle as usize].pending = u32::try_from(self.pending.len()).expect("bounded by partitions");
-            self.pending.push(Pending { part: handle, builder, base, append_ns: now_ns, expiry_ns: 0, producer });
+            self.parts[handle as usize].pending =
+                u32::try_from(self.pending.len()).expect("bounded by partitions");
+            self.pending.push(Pending {
+                part: handle,
+                builder,
+                base,
+                append_ns: now_ns,
+                expiry_ns: 0,
+                producer,
+            });
             self.pending.len() - 1
         };
         let pending = &mut self.pending[at];
@@ -400,7 +417,8 @@ impl Log {
         let size = done.builder.encoded_len();
         let base = i64::try_from(done.base).expect("offsets are below 2^63");
         let builder = &done.builder;
-        let producer = done.producer.map(|p| batch::Producer { id: p.id, epoch: p.epoch, sequence: p.sequence });
+        let producer =
+            done.producer.map(|p| batch::Producer { id: p.id, epoch: p.epoch, sequence: p.sequence });
         self.store(handle, done.base, count, done.append_ns, done.expiry_ns, size, |out, epoch| {
             builder.finish_in_place(out, base, epoch, producer);
         });

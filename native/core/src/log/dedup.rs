@@ -180,7 +180,8 @@ impl Producers {
     pub fn check(&self, producer: Producer, count: i32) -> Result<Verdict, Problem> {
         let Some(state) = self.states.get(&producer.id) else { return Ok(Verdict::New) };
         if producer.epoch < state.epoch {
-            let detail = format!("producer epoch {} is below the newest one, {}", producer.epoch, state.epoch);
+            let detail =
+                format!("producer epoch {} is below the newest one, {}", producer.epoch, state.epoch);
             return Err(Problem::new(Code::ProducerFenced, detail));
         }
         let gap = |next: i32| {
@@ -201,7 +202,10 @@ impl Producers {
         if producer.sequence.wrapping_sub(state.next) > 0 {
             return gap(state.next);
         }
-        let detail = format!("sequence {} lies before the remembered window, next is {}", producer.sequence, state.next);
+        let detail = format!(
+            "sequence {} lies before the remembered window, next is {}",
+            producer.sequence, state.next
+        );
         Err(Problem::new(Code::SequenceTooOld, detail))
     }
 

@@ -159,7 +159,8 @@ impl Log {
         ids::valid_topic(name)?;
         if !self.setup.auto_create {
             let name = String::from_utf8_lossy(name);
-            let detail = format!("topic {name} does not exist and auto_create_topics is off; create it first");
+            let detail =
+                format!("topic {name} does not exist and auto_create_topics is off; create it first");
             return Err(Problem::new(Code::TopicNotFound, detail));
         }
         self.create(name, None, now_ns)
@@ -168,7 +169,10 @@ impl Log {
     fn create(&mut self, name: &[u8], config: Option<Box<Config>>, now_ns: i64) -> Result<u32, Problem> {
         let bound = self.setup.topics_max;
         if self.topics.len() >= bound {
-            return Err(Problem::new(Code::TooManyRequests, format!("the node holds topics_max {bound} topics")));
+            return Err(Problem::new(
+                Code::TooManyRequests,
+                format!("the node holds topics_max {bound} topics"),
+            ));
         }
         let id = loop {
             let id = self.next_random();
@@ -179,7 +183,8 @@ impl Log {
         let count = config.as_ref().map_or(1, |c| c.partitions);
         let at = u32::try_from(self.topics.len()).expect("topics_max is below 2^32");
         let parts = self.add_parts(at, name, 0..count);
-        let parts = if let [one] = parts[..] { Parts::One(one) } else { Parts::Many(parts.into_boxed_slice()) };
+        let parts =
+            if let [one] = parts[..] { Parts::One(one) } else { Parts::Many(parts.into_boxed_slice()) };
         if config.as_ref().is_some_and(|c| c.has_retention()) {
             self.retained.push(at);
         }
@@ -215,20 +220,21 @@ impl Log {
     ///
     /// # Errors
     /// `invalid_topic`, `invalid_member`; `topic_conflict` when the change cannot be applied (fewer partitions).
-    pub fn put_topic(&mut self, name: &[u8], config: Config, now_ns: i64) -> Result<Put, Problem> {
+    pub fn put_topic(&mut self, name: &[u8], config: &Config, now_ns: i64) -> Result<Put, Problem> {
         ids::valid_topic(name)?;
-        topics::check_config(&config)?;
-        let boxed = (config != Config::default()).then(|| Box::new(config.clone()));
+        topics::check_config(config)?;
+        let boxed = (*config != Config::default()).then(|| Box::new(config.clone()));
         let Some(index) = self.topic(name) else {
             self.create(name, boxed, now_ns)?;
             return Ok(Put::Created);
         };
         let old = self.topics.get(index).config();
-        if old == config {
+        if old == *config {
             return Ok(Put::Same);
         }
         if config.partitions < old.partitions {
-            let detail = format!("topic has {} partitions and cannot shrink to {}", old.partitions, config.partitions);
+            let detail =
+                format!("topic has {} partitions and cannot shrink to {}", old.partitions, config.partitions);
             return Err(Problem::new(Code::TopicConflict, detail).at("/partitions"));
         }
         if config.partitions > old.partitions {
@@ -238,8 +244,10 @@ impl Log {
             self.born.push(index);
         }
         if old.discard_new != config.discard_new {
-            let held: u64 = self.topics.get(index).parts.as_slice().iter().map(|p| self.parts[*p as usize].bytes).sum();
-            self.pinned_bytes = if config.discard_new { self.pinned_bytes + held } else { self.pinned_bytes - held };
+            let held: u64 =
+                self.topics.get(index).parts.as_slice().iter().map(|p| self.parts[*p as usize].bytes).sum();
+            self.pinned_bytes =
+                if config.discard_new { self.pinned_bytes + held } else { self.pinned_bytes - held };
         }
         if config.has_retention() && !self.retained.contains(&index) {
             self.retained.push(index);
@@ -311,6 +319,12 @@ impl Log {
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         !self.pending.is_empty() || !self.woken.is_empty()
+    }
+
+    /// The newest node time the log was told, ns since the Unix epoch.
+    #[must_use]
+    pub fn now_ns(&self) -> i64 {
+        self.last_ns
     }
 
     /// What was counted.

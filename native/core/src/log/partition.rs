@@ -54,7 +54,11 @@ impl Index {
 
     /// Adds the newest batch.
     pub fn push(&mut self, entry: Entry) {
-        debug_assert!(self.len().checked_sub(1).and_then(|at| self.get(at)).is_none_or(|last| last.base < entry.base));
+        debug_assert!(self
+            .len()
+            .checked_sub(1)
+            .and_then(|at| self.get(at))
+            .is_none_or(|last| last.base < entry.base));
         match self {
             Self::Empty => *self = Self::One(entry),
             Self::One(first) => *self = Self::Many(Box::new(VecDeque::from([*first, entry]))),

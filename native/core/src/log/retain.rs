@@ -23,7 +23,10 @@ impl Log {
             let mut at = 0;
             while at < bytes.len() {
                 let (envelope, total) = parsed(&bytes[at..]);
-                assert!(total > ENVELOPE_LEN && at + total <= bytes.len(), "the ring holds whole envelopes only");
+                assert!(
+                    total > ENVELOPE_LEN && at + total <= bytes.len(),
+                    "the ring holds whole envelopes only"
+                );
                 self.drop_batch(&envelope, &bytes[at..at + total], number, at);
                 at += total;
             }
@@ -36,9 +39,9 @@ impl Log {
         let base = base_offset(&bytes[ENVELOPE_LEN..]);
         let index = &self.parts[handle as usize].index;
         let at = index.find(base);
-        let held = index.get(at).is_some_and(|e| {
-            e.base == base && e.position.chunk == chunk && e.position.byte as usize == byte
-        });
+        let held = index
+            .get(at)
+            .is_some_and(|e| e.base == base && e.position.chunk == chunk && e.position.byte as usize == byte);
         if !held {
             return; // retired before
         }
@@ -116,7 +119,8 @@ impl Log {
         }
         let topics = &self.topics;
         self.retained.retain(|&t| {
-            topics.get(t).deleted_ns == 0 && topics.get(t).config.as_deref().is_some_and(|c| c.has_retention())
+            topics.get(t).deleted_ns == 0
+                && topics.get(t).config.as_deref().is_some_and(|c| c.has_retention())
         });
         let grace = seconds(self.setup.delete_grace_s);
         let over: Vec<u32> =

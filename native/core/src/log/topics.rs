@@ -10,6 +10,10 @@ use xxhash_rust::xxh3::xxh3_64;
 pub struct Config {
     /// Partitions, 1 to 1,024.
     pub partitions: u32,
+    /// Replicas wanted; a cluster with fewer members has fewer.
+    pub replicas: u32,
+    /// The level `memory` by name rather than the node's default.
+    pub is_memory: bool,
     /// Lifetime of messages that name none, in seconds.
     pub ttl_s: u64,
     /// Messages older than this (append time) go, in seconds.
@@ -30,6 +34,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             partitions: 1,
+            replicas: 3,
+            is_memory: false,
             ttl_s: 0,
             retention_age_s: 0,
             retention_bytes: 0,
@@ -210,12 +216,25 @@ impl Topics {
 pub fn check_config(config: &Config) -> Result<(), Problem> {
     let bad = |detail: String, at: &str| Err(Problem::new(Code::InvalidMember, detail).at(at));
     if config.partitions == 0 || config.partitions > PARTITIONS_MAX {
-        return bad(format!("partitions is {}, outside 1 to partitions_max {PARTITIONS_MAX}", config.partitions), "/partitions");
+        return bad(
+            format!("partitions is {}, outside 1 to partitions_max {PARTITIONS_MAX}", config.partitions),
+            "/partitions",
+        );
+    }
+    let replicas_max = crate::limits::REPLICAS_COUNT_MAX as u32;
+    if config.replicas == 0 || config.replicas > replicas_max {
+        return bad(
+            format!("replicas is {}, outside 1 to replicas_count_max {replicas_max}", config.replicas),
+            "/replicas",
+        );
     }
     let bytes_max = crate::limits::PAYLOAD_BYTES_MAX as u64;
     if config.message_bytes_max == 0 || config.message_bytes_max > bytes_max {
         let value = config.message_bytes_max;
-        return bad(format!("max_message_bytes is {value}, outside 1 to payload_bytes_max {bytes_max}"), "/max_message_bytes");
+        return bad(
+            format!("max_message_bytes is {value}, outside 1 to payload_bytes_max {bytes_max}"),
+            "/max_message_bytes",
+        );
     }
     let seconds = crate::limits::TTL_S_MAX;
     for (value, at) in [

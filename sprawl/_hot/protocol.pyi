@@ -1,0 +1,81 @@
+"""The asyncio protocol of the edge; see ``sprawl.edge.seam`` for what it keeps to."""
+
+import asyncio
+from collections.abc import Callable
+
+from sprawl._native import Engine
+from sprawl.edge.caps import ConnectionCaps
+from sprawl.edge.seam import Host, UpgradeHandler
+
+class Histogram:
+    """Durations in powers of two of a nanosecond."""
+
+    def snapshot(self) -> tuple[list[int], int]:
+        """Counts by entry and the sum of all durations in ns."""
+
+class Watch:
+    """One reader that is told of new data."""
+
+class Listener:
+    """All connections of one port."""
+
+    deliver_time: Histogram
+    receive_time: Histogram
+    tick_time: Histogram
+    def __init__(
+        self,
+        engine: object,
+        host: Host,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        caps: ConnectionCaps,
+        is_hot: bool,
+    ) -> None: ...
+    @property
+    def factory(self) -> Callable[[], asyncio.BaseProtocol]:
+        """Makes a protocol for a new connection."""
+
+    @property
+    def connections_count(self) -> int:
+        """Open connections of this port."""
+
+    def abort(self) -> None:
+        """Closes every connection now."""
+
+    def drain(self) -> None:
+        """Closes idle connections now, others after their open answer."""
+
+    def histograms(self) -> dict[str, tuple[list[int], int]]:
+        """Time spent per stage: name to counts and sum in ns."""
+
+    def now_ns(self) -> int:
+        """Node time in ns since the Unix epoch."""
+
+    def tick(self) -> None:
+        """Does what is due by time alone."""
+
+    def unwatch(self, reader: object) -> None:
+        """Ends the calls for a reader."""
+
+    def watch(self, reader: object, callback: Callable[[], None]) -> None:
+        """Calls back once per tick in which the reader has new data."""
+
+class Protocol:
+    """One connection."""
+
+    @property
+    def is_closing(self) -> bool: ...
+    @property
+    def peer(self) -> tuple[str, int]: ...
+    def abort(self) -> None: ...
+    def close(self) -> None: ...
+    async def drained(self) -> None: ...
+    def finish(self, close: bool) -> None: ...
+    def take_over(self, handler: UpgradeHandler) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    def connection_lost(self, error: Exception | None) -> None: ...
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> bool: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
