@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-from sprawl._native import Engine
 from sprawl.edge.caps import ConnectionCaps
 from sprawl.edge.seam import Host, UpgradeHandler
 
