@@ -249,7 +249,7 @@ class Engine:
         auto_create: bool = True,
         delete_grace_s: int = 86400,
     ) -> Engine: ...
-    def connection(self, id: int, is_hot: bool) -> Connection:
+    def connection(self, number: int, is_hot: bool) -> Connection:
         """A parser for a new connection; without ``is_hot`` every request is a cold one."""
 
     def reader(
