@@ -59,7 +59,7 @@ def encode_envelope(
     append_ns: int,
     expiry_ns: int = 0,
     records_count: int,
-    kind: int = 1,
+    kind: int = ...,
 ) -> bytes:
     """``batch`` behind its sealed envelope. Raises SprawlError for a kind or slot that is none."""
 
