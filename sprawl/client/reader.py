@@ -110,6 +110,14 @@ class Reader:
         self._at += 1
         return message
 
+    async def start(self) -> None:
+        """Finds the place to begin: after return, nothing published later is missed.
+
+        Without it the first message asked for does this. Raises SprawlError.
+        """
+        if not self._is_placed and not self._is_ended:
+            await self._turn_page()
+
     async def pages(self) -> AsyncIterator[list[Message]]:
         """The same messages a list at a time, as they came: for those who count microseconds."""
         while True:
