@@ -211,7 +211,7 @@ class Reader:
             (("Accept", accept),),
         )
         response = await self._caller.call_alone(
-            request, retry=self._retry, answer_timeout_s=wait_s + bounds.ANSWER_TIMEOUT_S
+            request, retry=self._retry, answer_timeout_s=wait_s + self._caller.answer_timeout_s
         )
         try:
             return self._binary(response, from_) if self._is_binary else self._json(response)

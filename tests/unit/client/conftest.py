@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -18,4 +19,5 @@ async def node() -> AsyncIterator[FlakyServer]:
 @pytest.fixture
 async def client(node: FlakyServer) -> AsyncIterator[Client]:
     async with Client(node.url, timeout_s=10, answer_timeout_s=1, rng=random.Random(1)) as opened:
+        opened._caller.retry = replace(opened._caller.retry, backoff_ms=1, backoff_ms_max=8)
         yield opened

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sprawl import errors
-from sprawl.client import Client
+from sprawl.client import Client, bounds
 from tests.unit.client.flaky_server import FlakyServer, problem
 
 VALUES = [b"%d" % n for n in range(25)]
@@ -55,8 +55,9 @@ async def test_limit_ends_the_read(node: FlakyServer, client: Client) -> None:
 
 @pytest.mark.parametrize("failure", ["drop", "hang", problem(503, "draining")], ids=str)
 async def test_a_following_read_reconnects_and_misses_nothing(
-    node: FlakyServer, client: Client, failure: str
+    node: FlakyServer, client: Client, failure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bounds, "FOLLOW_WAIT_S", 0.2)
     node.partitions["t"] = 1
     node.append("t", b"before")
     reader = client.read("t", from_="latest")
