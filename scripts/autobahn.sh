@@ -5,4 +5,4 @@ set -euo pipefail
 here=$(dirname "$0")
 "$here/setup.sh" dev
 . "$here/lib.sh"
-PYTHONPATH=. exec "$VENV/bin/python" -m tests.contract.autobahn.suite "$@"
+PYTHONPATH=. exec "$VENV/bin/python" -m tests.contract.outside.autobahn.suite "$@"

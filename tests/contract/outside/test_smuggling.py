@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from tests.contract.running_node import RunningNode
-from tests.contract.wire import Wire
+from tests.contract.outside.running_node import RunningNode
+from tests.contract.outside.wire import Wire
 
 MIB = 1024 * 1024
 REFUSED = {400, 408, 413, 431}

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.contract.autobahn.echo_server import PATH
+from tests.contract.outside.autobahn.echo_server import PATH
 from tests.needs import python27
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SUITE = ROOT / "build" / "autobahn"
 REQUIREMENT = "autobahntestsuite==25.10.1"
 GATE_GROUPS = ("1", "2", "3", "4", "5", "6", "7", "10")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.running_node import RunningNode
+from tests.contract.outside.running_node import RunningNode
 
 StartNode = Callable[..., RunningNode]
 
@@ -18,7 +18,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     alive = running.process.poll() is None
     running.close()
     assert alive, running.log
-    assert "Traceback" not in running.log, running.log
+    assert " ERROR " not in running.log, running.log
 
 
 @pytest.fixture

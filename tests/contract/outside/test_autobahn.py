@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.autobahn.suite import GATE_GROUPS, failed, run, table
+from tests.contract.outside.autobahn.suite import GATE_GROUPS, failed, run, table
 
 
 @pytest.mark.needs("python2.7")
