@@ -5,7 +5,7 @@ run:    ; @scripts/run.sh     # set everything up and start a node on the defaul
 test:   ; @scripts/test.sh    # set everything up and run every test; T='-k name' passes options to pytest
 lint:   ; @scripts/lint.sh    # formats, types, clippy, stubs against binaries, import directions
 build:  ; @scripts/setup.sh dev    # environment with the development tools, both extensions, nothing else
-bench:  ; @scripts/bench.sh   # how fast is it now: micro, load, peers
+bench:  ; @scripts/bench.sh   # how fast is it now, beside its peers
 perf:   ; @scripts/perf.sh    # how fast must it be: compare with perf/budgets.toml
 fuzz:   ; @scripts/fuzz.sh    # each fuzz target for FUZZ_S seconds (60)
 wheel:  ; @scripts/wheel.sh   # sdist, wheel from it, and proof of the wheel in an empty directory

@@ -15,7 +15,7 @@ SPRAWL_HEALTH_PORT=$health "$sprawl" -bindAddr=127.0.0.1 -httpAddr=127.0.0.1 -ht
 node=$!
 trap 'kill -9 $node 2>/dev/null || true' EXIT
 
-curl -sS --fail --retry 100 --retry-connrefused --retry-delay 1 --retry-max-time 20 -o /dev/null "$url/health"
+curl -s --fail --retry 100 --retry-connrefused --retry-delay 1 --retry-max-time 20 -o /dev/null "$url/health" || { echo "no answer from $url within 20 s" >&2; exit 1; }
 curl -sS --fail -H 'Content-Type: text/plain' -d 'Hello, World!' "$url/v1/topics/smoke/messages"
 "$sprawlctl" -n "$url" publish -t smoke -m 'Hello again'
 read_back=$(curl -sS --fail "$url/v1/topics/smoke/messages?from=earliest")

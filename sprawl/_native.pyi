@@ -59,7 +59,7 @@ def encode_envelope(
     append_ns: int,
     expiry_ns: int = 0,
     records_count: int,
-    kind: int = 1,
+    kind: int = ...,
 ) -> bytes:
     """``batch`` behind its sealed envelope. Raises SprawlError for a kind or slot that is none."""
 
@@ -249,7 +249,7 @@ class Engine:
         auto_create: bool = True,
         delete_grace_s: int = 86400,
     ) -> Engine: ...
-    def connection(self, id: int, is_hot: bool) -> Connection:
+    def connection(self, number: int, is_hot: bool) -> Connection:
         """A parser for a new connection; without ``is_hot`` every request is a cold one."""
 
     def reader(
@@ -350,8 +350,17 @@ class Reader:
     def pull(self, bytes_max: int, messages_max: int, now_ns: int) -> bytes | None:
         """What follows the cursor, at least one message when there is one."""
 
+    def stream(self, bytes_max: int, now_ns: int) -> bytes | tuple[bytes, Slice, bytes] | None:
+        """The next bytes of an HTTP stream, framed; parts are written one after another."""
+
     def answer(self, now_ns: int) -> bytes | None:
         """The whole answer of a plain read with what is there now."""
 
     def adopt(self, topics: list[int]) -> bool:
         """Takes new topics of a pattern in; raises InvalidRequest above 64 partitions."""
+
+@final
+class Slice:
+    """A read-only buffer over bytes of the memory ring; keeps them alive."""
+
+    def __len__(self) -> int: ...

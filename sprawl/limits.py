@@ -117,7 +117,7 @@ SHARED: Final = (
 
 # Open client connections of the node; one more is answered 503 `busy` and closed.
 CONNECTIONS_MAX: Final = 20_000
-# Open client connections of one address, so that one client cannot take them all; one more: 429 and
+# Open client connections of one address, so that one client cannot take them all; one more: 503 and
 # closed.
 CONNECTIONS_PER_ADDRESS_MAX: Final = 2_000
 # Bytes of publishes that are received and not answered, whole node; at the bound sockets are not

@@ -138,8 +138,8 @@ impl Engine {
         Ok(Self { inner: Mutex::new(Inner { edge, out: Vec::new(), shared: HashMap::new() }) })
     }
 
-    fn connection(slf: Py<Self>, id: u64, is_hot: bool) -> Connection {
-        Connection::new(slf, id, is_hot)
+    fn connection(slf: Py<Self>, number: u64, is_hot: bool) -> Connection {
+        Connection::new(slf, number, is_hot)
     }
 
     #[pyo3(signature = (topic, query, form, last_event_id, now_ns))]

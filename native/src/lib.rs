@@ -1,5 +1,6 @@
 //! `sprawl._native`: Python bindings of `sprawl-core`, one file per class, no logic.
 #![allow(clippy::needless_pass_by_value)] // PyO3 hands extracted arguments over by value
+#![deny(unsafe_code)]
 use pyo3::prelude::*;
 
 mod codec;
@@ -8,6 +9,7 @@ mod engine;
 mod errors;
 mod reader;
 mod routing;
+mod slice;
 
 #[pymodule(gil_used = false)]
 mod _native {
@@ -19,6 +21,8 @@ mod _native {
     use super::engine::Engine;
     #[pymodule_export]
     use super::reader::Reader;
+    #[pymodule_export]
+    use super::slice::Slice;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

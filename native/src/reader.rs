@@ -1,5 +1,6 @@
 //! A reader: a cursor over the log that gives ready-made bytes.
 use crate::engine::{Engine, Shared};
+use crate::slice::Slice;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use sprawl_core::edge::encode::Form;
@@ -7,6 +8,9 @@ use sprawl_core::edge::reader::Pulled;
 use sprawl_core::edge::{Edge, Waiting};
 use sprawl_core::http::response;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Batches from this size on leave the ring without a copy; below it one copy is cheaper than three buffers.
+const LEASE_BYTES: usize = 32 * 1024;
 
 struct State {
     waiting: Waiting,
@@ -59,6 +63,25 @@ impl Reader {
         Self { engine, inner: Mutex::new(State { waiting, pulled: Pulled::default() }) }
     }
 
+    /// A large batch as it lies in the ring, between the marks of its chunk.
+    fn lease<'py>(&self, py: Python<'py>, now_ns: i64) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let mut inner = self.engine.get().lock();
+        let State { waiting, pulled } = &mut *self.lock();
+        if !waiting.is_chunked {
+            return Ok(None);
+        }
+        let Some((slice, messages)) = waiting.reader.lease(&mut inner.edge.log, LEASE_BYTES, now_ns) else {
+            return Ok(None);
+        };
+        *pulled = Pulled { messages, more: true, ended: false };
+        inner.edge.stats.delivered_messages += messages;
+        inner.edge.stats.bytes_out += slice.len() as u64;
+        drop(inner);
+        let head = PyBytes::new(py, format!("{:x}\r\n", slice.len()).as_bytes());
+        let parts = (head, Bound::new(py, Slice { inner: slice })?, PyBytes::new(py, b"\r\n"));
+        Ok(Some(parts.into_pyobject(py)?.into_any()))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,6 +120,18 @@ impl Reader {
             inner.shared.insert(key, Shared { bytes: bytes.clone().unbind(), after, pulled: *pulled });
         }
         Some(bytes)
+    }
+
+    fn stream<'py>(
+        &self,
+        py: Python<'py>,
+        bytes_max: usize,
+        now_ns: i64,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if let Some(parts) = self.lease(py, now_ns)? {
+            return Ok(Some(parts));
+        }
+        Ok(self.pull(py, bytes_max, u64::MAX, now_ns).map(Bound::into_any))
     }
 
     fn answer<'py>(&self, py: Python<'py>, now_ns: i64) -> Option<Bound<'py, PyBytes>> {

@@ -3,19 +3,23 @@
 import asyncio
 from collections.abc import Callable
 
-from sprawl._native import Engine
+from typing_extensions import disjoint_base
+
 from sprawl.edge.caps import ConnectionCaps
 from sprawl.edge.seam import Host, UpgradeHandler
 
+@disjoint_base
 class Histogram:
     """Durations in powers of two of a nanosecond."""
 
     def snapshot(self) -> tuple[list[int], int]:
         """Counts by entry and the sum of all durations in ns."""
 
+@disjoint_base
 class Watch:
     """One reader that is told of new data."""
 
+@disjoint_base
 class Listener:
     """All connections of one port."""
 
@@ -60,6 +64,7 @@ class Listener:
     def watch(self, reader: object, callback: Callable[[], None]) -> None:
         """Calls back once per tick in which the reader has new data."""
 
+@disjoint_base
 class Protocol:
     """One connection."""
 

@@ -50,7 +50,6 @@ cdef long long SECOND_NS = 1_000_000_000
 cdef long long SLEW_PER_SECOND_NS = 500_000  # 500 ppm
 cdef long long STEP_NS = 300 * SECOND_NS
 cdef int PULLS_PER_TURN = 4
-cdef unsigned long long MESSAGES_MAX = 0xFFFFFFFFFFFFFFFF
 
 
 cdef long long read_clock(int which) noexcept nogil:
@@ -631,8 +630,11 @@ cdef class Protocol:
         started = read_clock(CLOCK_MONOTONIC)
         now = started + self.listener.offset_ns
         for turn in range(PULLS_PER_TURN):
-            data = reader.pull(STREAM_PULL_BYTES, MESSAGES_MAX, now)
-            if data is not None:
+            data = reader.stream(STREAM_PULL_BYTES, now)
+            if type(data) is tuple:
+                # A large batch as it lies in the ring, between the marks of its chunk.
+                self.transport.writelines(data)
+            elif data is not None:
                 self.transport.write(data)
             if reader.ended and not reader.more:
                 self.end_stream(False)

@@ -7,7 +7,7 @@ is ``sprawl._native.Engine``, bound directly: its methods are called without a w
 slow twin.
 """
 
-from typing import NotRequired, Protocol, TypedDict
+from typing import Literal, NotRequired, Protocol, TypedDict
 
 
 class PartitionInfo(TypedDict):
@@ -115,12 +115,13 @@ class Reader(Protocol):
 class Engine(Protocol):
     """The log and its topics."""
 
-    def topic_put(self, name: str, config: dict[str, object], now_ns: int) -> str:
+    def topic_put(
+        self, name: str, config: dict[str, object]
+    ) -> Literal["created", "updated", "same"]:
         """Creates or changes a topic: ``created``, ``updated`` or ``same``.
 
-        Members: ``partitions``, ``ttl_s``, ``retention_age_s``, ``retention_bytes``,
-        ``retention_count`` (0: no bound), ``discard_new``, ``dedup_window_s``,
-        ``max_message_bytes``. Absent ones keep the topic's value, or a new topic's default.
+        Members as in ``PUT /v1/topics/{topic}``, 0 for *no bound*; absent ones keep the topic's
+        value, or get a new topic's default.
         Raises InvalidRequest, Conflict (a change that cannot be applied), RateLimited.
         """
 
@@ -138,12 +139,10 @@ class Engine(Protocol):
     def topic_undelete(self, name: str) -> bool:
         """Brings a deleted topic back; False when there is nothing to bring back."""
 
-    def message(
-        self, topic_id_text: str, partition: int, offset: int, now_ns: int
-    ) -> StoredMessage | None:
+    def message(self, topic_id: str, partition: int, offset: int) -> StoredMessage | None:
         """One message, ``None`` when unknown; raises Expired when it is gone by age."""
 
-    def message_by_key(self, key: str, now_ns: int) -> StoredMessage | None:
+    def message_by_key(self, key: str) -> StoredMessage | None:
         """The message published with this idempotency key, while the window holds it."""
 
     def reader(

@@ -25,15 +25,15 @@ class FoundMessage:
     stored: StoredMessage
 
 
-def find_message(engine: Engine, message_id: str, now_ns: int) -> FoundMessage:
+def find_message(engine: Engine, message_id: str) -> FoundMessage:
     """The message; NotFound when there is none of this id, Expired when it is gone by age."""
     if (ours := _OURS.fullmatch(message_id)) is not None:
         partition, offset = int(ours[2]), int(ours[3])
-        stored = engine.message(ours[1], partition, offset, now_ns)
+        stored = engine.message(ours[1], partition, offset)
         if stored is not None:
             return FoundMessage(message_id, partition, offset, stored)
     if 0 < len(message_id.encode("utf-8", "replace")) <= IDEMPOTENCY_KEY_BYTES_MAX:
-        stored = engine.message_by_key(message_id, now_ns)
+        stored = engine.message_by_key(message_id)
         if stored is not None:
             partition, offset = stored["partition"], stored["offset"]
             ours_id = f"{stored['topic_id']}-{partition}-{offset}"

@@ -180,7 +180,7 @@ class Subscriptions:
         feed = self._feeds.get(topic)
         if feed is None:
             if not is_pattern(topic) and self._engine.topic_get(topic) is None:
-                put_topic(self._engine, topic, {}, now_ns)
+                put_topic(self._engine, topic, {})
             reader = self._engine.reader(topic, b"from=latest", "ndjson", None, now_ns)
             feed = self._feeds[topic] = _Feed(reader)
             self._wakeups.watch(reader, partial(self.deliver, topic))

@@ -142,10 +142,10 @@ class TopicSocket:
         if frames is not None:
             self._count(frames)
             socket.send_frames(frames)
-        if self._reader.more:
-            self._schedule()
-        elif self._reader.ended:
+        if self._reader.ended:
             socket.close(_NORMAL_CLOSURE, "nothing will follow")
+        elif frames is not None and self._reader.more:
+            self._schedule()
 
     def _count(self, frames: bytes) -> None:
         if self._messages_left is not None:

@@ -46,6 +46,8 @@ _HANDSHAKE_HEADERS: Final = frozenset(
     }
 )
 _log: Final = logging.getLogger("sprawl.edge.websocket")
+# The core tells of every connection at INFO; clients decide how many those are.
+_log.setLevel(logging.WARNING)
 
 
 class WebSocketApplication(Protocol):
@@ -87,6 +89,7 @@ class WebSocket:
         self._validator: codecs.IncrementalDecoder | None = None
         self._is_feeding = False
         self._has_ended = False
+        self._is_gone = False
         self._is_paused = False
         self._was_heard = True
         self._has_pinged = False
@@ -128,8 +131,9 @@ class WebSocket:
 
     def feed(self, data: bytes) -> None:
         """Bytes from the client; what they cause to be sent leaves in one write."""
-        if self._has_ended:
+        if self._is_gone:
             return
+        # Also while closing: the client's answer to our close ends the connection.
         self._was_heard = True
         self._is_feeding = True
         self._core.receive_data(data)
@@ -139,6 +143,7 @@ class WebSocket:
 
     def closed(self) -> None:
         """The connection is gone."""
+        self._is_gone = True
         self._end()
         if self._on_closed is not None:
             self._on_closed(self)
@@ -219,6 +224,7 @@ class WebSocket:
         if data := b"".join(pending):
             self._connection.write(data)
         if b"" in pending:
+            self._is_gone = True
             self._connection.close()
         if self._core.state in (State.CLOSING, State.CLOSED):
             self._end()

@@ -32,7 +32,6 @@ def launch(loaded: Loaded, reload: Callable[[], Loaded]) -> int:
         log_format=settings.log_format,
         level=settings.log_level,
         clock=clock,
-        colour="NO_COLOR" not in os.environ,
     )
     ports = take_ports(settings)
     try:

@@ -8,6 +8,7 @@ a log that cannot be written never stops the node. Source: docs/design/node.md.
 """
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -126,9 +127,7 @@ class Lines(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
-def configure(
-    *, log_format: str, level: str, clock: Clock, stream: TextIO | None = None, colour: bool = True
-) -> None:
+def configure(*, log_format: str, level: str, clock: Clock, stream: TextIO | None = None) -> None:
     """Sends what the package and its libraries log to ``stream`` (stderr); may be repeated."""
     target = stream or sys.stderr
     is_terminal = target.isatty()
@@ -136,7 +135,7 @@ def configure(
     if log_format == "json":
         formatter = JsonLines(clock)
     else:
-        has_colour = colour and is_terminal
+        has_colour = is_terminal and "NO_COLOR" not in os.environ
         formatter = TextLines(clock, is_terminal=is_terminal, has_colour=has_colour)
     handler = Lines(target)
     handler.setFormatter(formatter)

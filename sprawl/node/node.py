@@ -177,12 +177,16 @@ class Node:
     def _announce(self) -> None:
         view, settings = self.view, self.view.settings
         http_addr = settings.http_addr
+        shown = f"[{http_addr}]" if ":" in http_addr else http_addr
+        _log.info("HTTP server listening on %s:%d", shown, view.http_port)
+        if view.health_port:
+            _log.info("health server listening on %s:%d", shown, view.health_port)
         _log.info(memory_line(view), extra={"node_id": view.node_id, "pid": os.getpid()})
         if not _is_loopback(http_addr):
             _log.warning(
                 "no client authentication on %s:%d: whoever reaches the port may publish and read; "
                 "bind it with -httpAddr=127.0.0.1 or guard it by a firewall",
-                http_addr,
+                shown,
                 view.http_port,
             )
         _log.info("[Node %s] Became leader for term %d", short_id(view.node_id), _FIRST_TERM)

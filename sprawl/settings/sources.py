@@ -185,7 +185,7 @@ def _text_of(row: Setting, value: object, source: str) -> str:
         return str(value)
     if isinstance(value, float) and row.kind in ("number", "duration"):
         return f"{value!r}s" if row.kind == "duration" else repr(value)
-    raise refused(source, f"wants a {row.kind}, not a TOML {type(value).__name__}")
+    raise refused(source, f"a TOML {type(value).__name__} is no {row.kind}")
 
 
 def _arguments(values: Mapping[str, Value]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ One partition per topic unless more are asked for; everything goes to partition 
 import json
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import parse_qs
 
 from sprawl.broker.engine import PartitionInfo, Stats, StoredMessage, TopicInfo, TopicSummary
@@ -13,12 +14,13 @@ from sprawl.errors import Conflict, Expired, NotFound
 
 DEFAULTS: dict[str, object] = {
     "partitions": 1,
+    "replicas": 3,
+    "retention": {"age_s": 0, "bytes": 0, "count": 0},
     "ttl_s": 0,
-    "retention_age_s": 0,
-    "retention_bytes": 0,
-    "retention_count": 0,
-    "discard_new": False,
+    "durability": "default",
+    "discard": "old",
     "dedup_window_s": 600,
+    "compaction": False,
     "max_message_bytes": 10 * 1024 * 1024,
 }
 
@@ -119,7 +121,9 @@ class PlainEngine:
             self.keys[key] = (held, offset)
         return f"{held.topic_id}-0-{offset}"
 
-    def topic_put(self, name: str, config: dict[str, object], now_ns: int = 0) -> str:
+    def topic_put(
+        self, name: str, config: dict[str, object]
+    ) -> Literal["created", "updated", "same"]:
         held = self.topics.get(name)
         if held is None:
             topic_id = f"{'a' * 12}{'abcdefghijklmnopqrstuvwxyz234567'[len(self.topics) % 32]}"
@@ -197,17 +201,15 @@ class PlainEngine:
         self.topics[name] = held
         return True
 
-    def message(
-        self, topic_id_text: str, partition: int, offset: int, now_ns: int
-    ) -> StoredMessage | None:
-        if (topic_id_text, offset) in self.expired:
+    def message(self, topic_id: str, partition: int, offset: int) -> StoredMessage | None:
+        if (topic_id, offset) in self.expired:
             raise Expired(f"offset {offset} is gone by age", code="message_expired")
         for held in self.topics.values():
-            if held.topic_id == topic_id_text and partition == 0 and offset < len(held.messages):
+            if held.topic_id == topic_id and partition == 0 and offset < len(held.messages):
                 return held.messages[offset]
         return None
 
-    def message_by_key(self, key: str, now_ns: int) -> StoredMessage | None:
+    def message_by_key(self, key: str) -> StoredMessage | None:
         if key not in self.keys:
             return None
         held, offset = self.keys[key]

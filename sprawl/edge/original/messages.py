@@ -13,7 +13,7 @@ from sprawl.edge.formats import json_response, rfc3339, text_or_base64
 def get(call: Call) -> Response:
     """One message; takes our id and one that its publisher gave."""
     asked = call.path["id"]
-    found = find_message(call.engine, asked, call.view.now_ns())
+    found = find_message(call.engine, asked)
     stored = found.stored
     return json_response(
         {

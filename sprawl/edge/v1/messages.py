@@ -17,9 +17,7 @@ from sprawl.edge.query import choice
 def get(call: Call) -> Response:
     """``GET /v1/messages/{id}``."""
     form = choice(call.query, "value", "text", ("text", "base64", "json"))
-    return json_response(
-        _members(find_message(call.engine, call.path["id"], call.view.now_ns()), form)
-    )
+    return json_response(_members(find_message(call.engine, call.path["id"]), form))
 
 
 def head(call: Call) -> Response:

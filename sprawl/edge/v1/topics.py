@@ -11,7 +11,7 @@ from starlette.responses import Response
 from sprawl.broker.delete_topic import delete_topic, undelete_topic
 from sprawl.broker.engine import PartitionInfo, TopicInfo, TopicSummary
 from sprawl.broker.find_topic import find_topic, topics_page
-from sprawl.broker.put_topic import DURABILITIES, put_topic, shown_config
+from sprawl.broker.put_topic import DURABILITIES, put_topic
 from sprawl.edge.call import Call
 from sprawl.edge.formats import json_response, rfc3339, rfc3339_or_none
 from sprawl.edge.query import integer
@@ -53,7 +53,7 @@ CONFIG: Final = Object(
 def put(call: Call) -> Response:
     """``PUT /v1/topics/{topic}``: 201 when new, else 200."""
     name = call.path["topic"]
-    outcome = put_topic(call.engine, name, read_object(call.body, CONFIG), call.view.now_ns())
+    outcome = put_topic(call.engine, name, read_object(call.body, CONFIG))
     details = _details(find_topic(call.engine, name), call.view.node_id)
     return json_response(details, 201 if outcome == "created" else 200)
 
@@ -90,7 +90,7 @@ def _details(topic: TopicInfo, node_id: str) -> dict[str, object]:
     return {
         "name": topic["name"],
         "topic_id": topic["topic_id"],
-        "config": shown_config(topic["config"]),
+        "config": topic["config"],
         "created": rfc3339(topic["created_ns"]),
         "messages": sum(partition["records"] for partition in topic["partitions"]),
         "bytes": sum(partition["bytes"] for partition in topic["partitions"]),

@@ -236,6 +236,16 @@ def test_nothing_is_sent_after_the_close() -> None:
     assert pair.connection.written == b""
 
 
+def test_client_that_answers_our_close_ends_the_connection() -> None:
+    pair = Pair()
+    pair.socket.close(1000)
+    pair.answers()
+    assert not pair.connection.is_closed
+    pair.say()
+    assert pair.connection.is_closed
+    assert pair.echo.ends == 1
+
+
 def test_silent_client_is_pinged_and_then_dropped() -> None:
     pair = Pair()
     pair.socket.keep_alive()

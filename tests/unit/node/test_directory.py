@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,17 @@ def test_a_second_node_with_the_same_path_gets_its_own_folder(tmp_path: Path) ->
         assert "bindPort 7947 uses" in warning
     with opened(tmp_path, 7947) as again:
         assert (again.identity.boot_counter, again.warnings) == (2, ())
+
+
+def test_nodes_that_start_at_once_with_one_fresh_path_choose_one_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "shared"
+    with ThreadPoolExecutor(8) as pool:
+        directories = list(pool.map(lambda port: opened(path, port), range(7946, 7954)))
+    chosen = [directory.path for directory in directories]
+    assert len(set(chosen)) == 8
+    assert chosen.count(path) == 1
+    for directory in directories:
+        directory.release()
 
 
 def test_files_that_are_no_nodes_are_left_alone(tmp_path: Path) -> None:

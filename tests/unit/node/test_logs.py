@@ -60,10 +60,18 @@ def test_a_json_line_is_one_object() -> None:
     }
 
 
-def test_a_terminal_gets_short_times_and_colours() -> None:
+def test_a_terminal_gets_short_times_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
     log, stream, _ = configured(stream=Terminal())
     log.error("no")
     assert stream.getvalue() == "00:00:00 \x1b[31mERROR  \x1b[0m no\n"
+
+
+def test_a_terminal_without_colour_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    log, stream, _ = configured(stream=Terminal())
+    log.error("no")
+    assert stream.getvalue() == "00:00:00 ERROR   no\n"
 
 
 def test_a_level_below_the_least_is_silent() -> None:

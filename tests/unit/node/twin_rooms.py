@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import socket
 from collections.abc import Sequence
 
@@ -35,8 +34,6 @@ class TwinServer:
         self._events.append("edge start")
         for listening in (*http_sockets, *health_sockets):
             self._servers.append(await asyncio.start_server(self._answer, sock=listening))
-        host, port = http_sockets[0].getsockname()
-        logging.getLogger("sprawl.edge").info("HTTP server listening on %s", f"{host}:{port}")
 
     async def stop(self, timeout_s: float) -> None:
         self._events.append(f"edge stop {timeout_s:g}")

@@ -112,8 +112,8 @@ def test_a_settings_file_takes_names_as_flags_do() -> None:
     ("file", "part"),
     [
         (b"bindPrt = 1", "f.toml: bindPrt; did you mean bindPort?"),
-        (b"bindPort = true", "f.toml: bindPort: wants a integer, not a TOML bool"),
-        (b"bindPort = [1]", "wants a integer, not a TOML list"),
+        (b"bindPort = true", "f.toml: bindPort: a TOML bool is no integer"),
+        (b"bindPort = [1]", "a TOML list is no integer"),
         (b"[cluster]\nx = 1", "unknown member f.toml: cluster"),
         (b"bindPort = 70000", "f.toml: bindPort: 70000 exceeds the maximum 65535"),
         (b"settings = 'g.toml'", "a settings file cannot name another one"),

@@ -25,8 +25,9 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let taken = self.data.get(self.at..)?.get(..count)?;
-        self.at += count;
+        let end = self.at.checked_add(count)?;
+        let taken = self.data.get(self.at..end)?;
+        self.at = end;
         Some(taken)
     }
 

@@ -177,7 +177,8 @@ impl Fetch {
         check_range(log, &places)?;
         let pattern = is_pattern.then(|| topic.to_owned());
         let mut reader = Reader::new(places, form, self.json_values, self.filter, pattern);
-        let streams = matches!(form, Form::Sse | Form::Ndjson) || (form == Form::Binary && self.follow);
+        let streams = matches!(form, Form::Sse | Form::Ndjson | Form::WsJson | Form::WsBinary)
+            || (form == Form::Binary && self.follow);
         reader.left = self.limit.filter(|_| streams);
         Ok(reader)
     }

@@ -6,6 +6,7 @@
 
 use super::encode::{self, Form, Origin};
 use super::time::Clock;
+use crate::arena::Slice;
 use crate::batch::{self, Builder, Record, RecordRef};
 use crate::cursor;
 use crate::http::response::write_number;
@@ -221,6 +222,29 @@ impl Reader {
         }
         pulled.ended = (self.ended && !pulled.more) || self.left == Some(0);
         pulled
+    }
+
+    /// A stored batch of `bytes_min` or more that comes next and goes out untouched, as a view, and how many messages
+    /// it holds; the cursor moves behind it. `None` when [`Reader::pull`] has to look.
+    pub fn lease(&mut self, log: &mut Log, bytes_min: usize, now_ns: i64) -> Option<(Slice, u64)> {
+        let [place] = &self.places[..] else { return None };
+        let place = *place;
+        if self.form != Form::Binary || !self.filter.is_empty() || self.left.is_some() {
+            return None;
+        }
+        log.settle(place.part);
+        if place.next < log.part(place.part).low || log.is_deleted(place.topic, place.topic_id) {
+            return None;
+        }
+        let batch = log.batches(place.part, place.next).next()?;
+        let expires = batch.envelope.expiry_ns != 0 && batch.envelope.expiry_ns <= now_ns;
+        if batch.bytes.len() < bytes_min || expires || batch.base < place.next {
+            return None;
+        }
+        let (slice, end) = (log.lease(&batch), batch.end());
+        let messages = u64::from(batch.envelope.records_count);
+        self.places[0].next = end;
+        Some((slice, messages))
     }
 
     fn write_gap(&mut self, at: usize, low: u64, out: &mut Vec<u8>) {

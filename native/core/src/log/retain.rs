@@ -120,7 +120,7 @@ impl Log {
         let topics = &self.topics;
         self.retained.retain(|&t| {
             topics.get(t).deleted_ns == 0
-                && topics.get(t).config.as_deref().is_some_and(|c| c.has_retention())
+                && topics.get(t).config.as_deref().is_some_and(super::topics::Config::has_retention)
         });
         let grace = seconds(self.setup.delete_grace_s);
         let over: Vec<u32> =

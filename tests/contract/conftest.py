@@ -1,0 +1,82 @@
+"""A real node: its own process, free ports, a fresh directory."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+START_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True)
+class RunningNode:
+    """A node that is ready; ``log`` is the file of its standard error."""
+
+    url: str
+    health_url: str
+    port: int
+    log: Path
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            if httpx.get(f"{url}/ready", timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            # Not listening yet; the process is watched, so this ends.
+            time.sleep(0.02)
+    pytest.fail(f"the node is not ready: {log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    folder = tmp_path_factory.mktemp("node")
+    log = folder / "node.log"
+    http, health, bind = free_port(), free_port(), free_port()
+    command = [sys.executable, "-c", "from sprawl.cli.node import main; raise SystemExit(main())"]
+    command += ["-httpAddr=127.0.0.1", f"-httpPort={http}"]
+    command += ["-bindAddr=127.0.0.1", f"-bindPort={bind}"]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SPRAWL_")}
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**kept, "SPRAWL_HEALTH_PORT": str(health)},
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+    url = f"http://127.0.0.1:{http}"
+    try:
+        _until_ready(url, process, log)
+        yield RunningNode(url, f"http://127.0.0.1:{health}", http, log)
+        process.terminate()
+        assert process.wait(15) == 0, log.read_text()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def http(node: RunningNode) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=node.url, timeout=10) as client:
+        yield client
