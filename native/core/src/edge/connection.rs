@@ -6,7 +6,7 @@ use super::{route, Edge, Exchange, Hot};
 use crate::http::chunked::Decoder;
 use crate::http::response::{self, Refusal};
 use crate::http::{head, Framing, Head, HttpError, Known};
-use crate::limits::{BODY_BYTES_MAX, BUFFERED_BYTES_MAX, COLD_BODY_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, BUFFERED_BYTES_MAX, COLD_BODY_BYTES_MAX, WRITE_BUFFER_BYTES_MAX};
 use crate::log::Options;
 use crate::problem::{Code, Problem};
 
@@ -59,9 +59,17 @@ pub enum Step {
     Wait(Box<Waiting>, i64),
     /// Write what the reader gives until it ends.
     Stream(Box<Waiting>),
+    /// Write, and [`Edge::resume`] once the client has taken its answers: there is more to answer.
+    Full,
     /// Close when everything is written.
     Close,
 }
+
+/// Bytes of a stream of lines that are answered before the answers are weighed: a line of two bytes can cost a
+/// problem of some hundred.
+const LINES_PIECE_BYTES: usize = 4_096;
+/// Bytes of one incomplete body that are always held; more counts against `BUFFERED_BYTES_MAX`.
+const BODY_FREE_BYTES: usize = 65_536;
 
 enum State {
     /// Between requests, or inside one whose bytes are not complete.
@@ -108,6 +116,8 @@ pub struct Connection {
     /// Bytes that `buffer` must hold before parsing makes sense.
     needed: usize,
     has_continued: bool,
+    /// Whether answers wait to be taken before the next request is looked at.
+    is_full: bool,
     /// Whether publish and fetch are served here; else every request is the driver's (the health port).
     is_hot: bool,
     state: State,
@@ -123,6 +133,7 @@ impl Connection {
             buffer: Vec::new(),
             needed: 0,
             has_continued: false,
+            is_full: false,
             is_hot,
             state: State::Request,
         }
@@ -143,6 +154,7 @@ impl Connection {
     #[must_use]
     pub fn inside(&self) -> Inside {
         match &self.state {
+            _ if self.is_full => Inside::Nothing,
             State::Request if self.buffer.is_empty() => Inside::Nothing,
             State::Request if self.needed == 0 => Inside::Head,
             State::Request | State::Chunked { .. } => Inside::Body,
@@ -192,6 +204,7 @@ impl Edge {
             connection.state = State::Request;
             connection.needed = 0;
         }
+        connection.is_full = false;
         self.receive(connection, &[], now_ns, out)
     }
 
@@ -223,6 +236,10 @@ impl Edge {
                 connection.buffer.extend_from_slice(data);
                 return Step::More;
             }
+            _ if connection.is_full => {
+                connection.buffer.extend_from_slice(data);
+                return Step::More;
+            }
             _ => {}
         }
         let mut taken = std::mem::take(&mut connection.buffer);
@@ -233,6 +250,9 @@ impl Edge {
             &taken
         };
         if input.len() < connection.needed {
+            if let Err(problem) = self.check_buffered(input.len(), data.len()) {
+                return self.refuse_all(connection, &problem, now_ns, out);
+            }
             connection.buffer = if taken.is_empty() { input.to_vec() } else { taken };
             return Step::More;
         }
@@ -240,6 +260,11 @@ impl Edge {
         let mut at = 0;
         let mut step = Step::More;
         while at < input.len() {
+            if out.len() >= WRITE_BUFFER_BYTES_MAX {
+                connection.is_full = true;
+                step = Step::Full;
+                break;
+            }
             let served = match &mut connection.state {
                 State::Request => self.serve(connection, &input[at..], now_ns, out),
                 State::Chunked { .. } => self.collect(connection, &input[at..], now_ns, out),
@@ -256,13 +281,7 @@ impl Edge {
                     step = next;
                     break;
                 }
-                Err(problem) => {
-                    self.stats.malformed_requests += 1;
-                    self.hang_up(&problem, now_ns, out);
-                    connection.state = State::Closed;
-                    step = Step::Close;
-                    break;
-                }
+                Err(problem) => return self.refuse_all(connection, &problem, now_ns, out),
             }
         }
         if !matches!(connection.state, State::Closed) && at < input.len() {
@@ -274,6 +293,30 @@ impl Edge {
             }
         }
         step
+    }
+
+    /// Ends a connection whose framing, or whose share of the node's memory, is lost.
+    fn refuse_all(
+        &mut self,
+        connection: &mut Connection,
+        problem: &Problem,
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        self.stats.malformed_requests += 1;
+        self.hang_up(problem, now_ns, out);
+        connection.buffer = Vec::new();
+        connection.state = State::Closed;
+        Step::Close
+    }
+
+    /// Whether a body may be held of which `held` bytes are here, `new` of them not yet counted.
+    fn check_buffered(&self, held: usize, new: usize) -> Result<(), Problem> {
+        if held > BODY_FREE_BYTES && self.buffered + new > BUFFERED_BYTES_MAX {
+            let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
+            return Err(Problem::new(Code::Busy, detail));
+        }
+        Ok(())
     }
 
     fn hang_up(&mut self, problem: &Problem, now_ns: i64, out: &mut Vec<u8>) {
@@ -313,10 +356,7 @@ impl Edge {
                 return self.begin_lines(connection, &head, now_ns, out);
             }
             let total = admit_body(length, bound)?;
-            if total > 65_536 && self.buffered + total > BUFFERED_BYTES_MAX {
-                let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
-                return Err(Problem::new(Code::Busy, detail));
-            }
+            self.check_buffered(total, total)?;
             Self::ask_for_body(connection, &head, out);
             connection.needed = body_at + total;
             return Ok(Served::Starved);
@@ -384,10 +424,8 @@ impl Edge {
         };
         let progress = decoder.decode(input, body, *bound).map_err(HttpError::problem)?;
         if !progress.done {
-            if body.len() > 65_536 && self.buffered + body.len() > BUFFERED_BYTES_MAX {
-                let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
-                return Err(Problem::new(Code::Busy, detail));
-            }
+            let (held, new) = (body.len(), progress.consumed);
+            self.check_buffered(held, new)?;
             return Ok(Served::Next(progress.consumed));
         }
         let done = std::mem::replace(&mut connection.state, State::Request);
@@ -437,6 +475,7 @@ impl Edge {
 
     fn lines(&mut self, connection: &mut Connection, input: &[u8], now_ns: i64, out: &mut Vec<u8>) -> Served {
         let State::Lines(lines) = &mut connection.state else { return Served::Starved };
+        let input = &input[..input.len().min(LINES_PIECE_BYTES)];
         let mut decoded = Vec::new();
         let (consumed, done, data): (usize, bool, &[u8]) = match &mut lines.rest {
             LinesRest::Length(left) => {
@@ -477,6 +516,9 @@ impl Edge {
             let bytes = lines.partial.len();
             let detail = format!("line of {bytes} bytes or more exceeds body_bytes_max {BODY_BYTES_MAX}");
             return self.break_lines(&Problem::new(Code::TooLarge, detail), out);
+        }
+        if let Err(problem) = self.check_buffered(lines.partial.len(), data.len()) {
+            return self.break_lines(&problem, out);
         }
         if !done {
             return Served::Next(consumed);
