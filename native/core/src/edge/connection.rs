@@ -163,6 +163,16 @@ impl Connection {
         }
     }
 
+    /// Whether a refusal of the request at the start of `input`, or of the one whose body is being collected, is
+    /// read by a client of the original.
+    fn is_original(&self, input: &[u8]) -> bool {
+        let head = match &self.state {
+            State::Chunked { head, .. } => head,
+            _ => input,
+        };
+        matches!(head::parse(head), Ok(Some(head)) if !head.path.starts_with("/v1/"))
+    }
+
     /// Whether an answer of the driver is pending.
     #[must_use]
     pub fn is_pending(&self) -> bool {
@@ -225,7 +235,8 @@ impl Edge {
     /// Ends a connection whose request did not arrive in time.
     pub fn time_out(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) {
         let problem = Problem::new(Code::RequestTimeout, "the request was not complete in time");
-        self.hang_up(&problem, now_ns, out);
+        let is_original = connection.is_original(&connection.buffer);
+        self.hang_up(&problem, is_original, now_ns, out);
         self.forget(connection);
     }
 
@@ -251,7 +262,8 @@ impl Edge {
         };
         if input.len() < connection.needed {
             if let Err(problem) = self.check_buffered(input.len(), data.len()) {
-                return self.refuse_all(connection, &problem, now_ns, out);
+                let is_original = connection.is_original(input);
+                return self.refuse_all(connection, &problem, is_original, now_ns, out);
             }
             connection.buffer = if taken.is_empty() { input.to_vec() } else { taken };
             return Step::More;
@@ -281,7 +293,10 @@ impl Edge {
                     step = next;
                     break;
                 }
-                Err(problem) => return self.refuse_all(connection, &problem, now_ns, out),
+                Err(problem) => {
+                    let is_original = connection.is_original(&input[at..]);
+                    return self.refuse_all(connection, &problem, is_original, now_ns, out);
+                }
             }
         }
         if !matches!(connection.state, State::Closed) && at < input.len() {
@@ -300,11 +315,12 @@ impl Edge {
         &mut self,
         connection: &mut Connection,
         problem: &Problem,
+        is_original: bool,
         now_ns: i64,
         out: &mut Vec<u8>,
     ) -> Step {
         self.stats.malformed_requests += 1;
-        self.hang_up(problem, now_ns, out);
+        self.hang_up(problem, is_original, now_ns, out);
         connection.buffer = Vec::new();
         connection.state = State::Closed;
         Step::Close
@@ -319,9 +335,10 @@ impl Edge {
         Ok(())
     }
 
-    fn hang_up(&mut self, problem: &Problem, now_ns: i64, out: &mut Vec<u8>) {
+    fn hang_up(&mut self, problem: &Problem, is_original: bool, now_ns: i64, out: &mut Vec<u8>) {
         let date = *self.clock.date(now_ns);
-        response::problem(out, problem, &Refusal::closing(&date));
+        let write = if is_original { response::alias_error } else { response::problem };
+        write(out, problem, &Refusal::closing(&date));
     }
 
     /// Serves the request at the start of `input`.
