@@ -10,6 +10,9 @@ use crate::limits::{BODY_BYTES_MAX, BUFFERED_BYTES_MAX, COLD_BODY_BYTES_MAX};
 use crate::log::Options;
 use crate::problem::{Code, Problem};
 
+/// An incomplete request of at most this size is held even when the bound on all of them is reached.
+const SMALL_BODY_BYTES: usize = 65_536;
+
 /// A complete request that the hot paths do not serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -180,8 +183,11 @@ impl Edge {
         self.stats.bytes_in += data.len() as u64;
         let now_ns = self.log.advance(now_ns);
         let before = connection.held();
-        let step = self.advance(connection, data, now_ns, out);
+        let mut step = self.advance(connection, data, now_ns, out);
         self.buffered = self.buffered + connection.held() - before;
+        if self.buffered > BUFFERED_BYTES_MAX && connection.held() > before.max(SMALL_BODY_BYTES) {
+            step = self.shed(connection, now_ns, out).unwrap_or(step);
+        }
         self.stats.bytes_out += out.len() as u64;
         step
     }
@@ -276,6 +282,20 @@ impl Edge {
         step
     }
 
+    /// Ends a connection that brought more than the node holds of incomplete requests; none whose answer is pending.
+    fn shed(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) -> Option<Step> {
+        let problem = busy();
+        match &connection.state {
+            State::Request | State::Chunked { .. } => self.hang_up(&problem, now_ns, out),
+            State::Lines(_) => {
+                self.break_lines(&problem, out);
+            }
+            State::Pending | State::Closed => return None,
+        }
+        self.forget(connection);
+        Some(Step::Close)
+    }
+
     fn hang_up(&mut self, problem: &Problem, now_ns: i64, out: &mut Vec<u8>) {
         let date = *self.clock.date(now_ns);
         response::problem(out, problem, &Refusal::closing(&date));
@@ -294,11 +314,13 @@ impl Edge {
         let bound = if hot.is_some() { BODY_BYTES_MAX } else { COLD_BODY_BYTES_MAX };
         let is_lines =
             matches!(hot, Some(Hot::Publish(_))) && is_media_type(head.get(Known::ContentType), NDJSON);
+        // HTTP/1.0 has no chunks to stream results in: such a body is collected like any other.
+        let streams = is_lines && head.minor_version == 1;
         let body_at = head.consumed;
         let length = match head.framing {
             Framing::None => 0,
             Framing::Length(length) => length,
-            Framing::Chunked if is_lines => return self.begin_lines(connection, &head, now_ns, out),
+            Framing::Chunked if streams => return self.begin_lines(connection, &head, now_ns, out),
             Framing::Chunked => {
                 Self::ask_for_body(connection, &head, out);
                 let head = input[..body_at].to_vec();
@@ -309,13 +331,12 @@ impl Edge {
         };
         let available = (input.len() - body_at) as u64;
         if available < length {
-            if is_lines {
+            if streams {
                 return self.begin_lines(connection, &head, now_ns, out);
             }
             let total = admit_body(length, bound)?;
-            if total > 65_536 && self.buffered + total > BUFFERED_BYTES_MAX {
-                let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
-                return Err(Problem::new(Code::Busy, detail));
+            if total > SMALL_BODY_BYTES && self.buffered + total > BUFFERED_BYTES_MAX {
+                return Err(busy());
             }
             Self::ask_for_body(connection, &head, out);
             connection.needed = body_at + total;
@@ -384,10 +405,6 @@ impl Edge {
         };
         let progress = decoder.decode(input, body, *bound).map_err(HttpError::problem)?;
         if !progress.done {
-            if body.len() > 65_536 && self.buffered + body.len() > BUFFERED_BYTES_MAX {
-                let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
-                return Err(Problem::new(Code::Busy, detail));
-            }
             return Ok(Served::Next(progress.consumed));
         }
         let done = std::mem::replace(&mut connection.state, State::Request);
@@ -405,8 +422,6 @@ impl Edge {
         now_ns: i64,
         out: &mut Vec<u8>,
     ) -> Result<Served, Problem> {
-        Self::ask_for_body(connection, head, out);
-        connection.has_continued = false;
         connection.requests += 1;
         self.stats.publish_requests += 1;
         let exchange =
@@ -415,9 +430,10 @@ impl Edge {
         // A refusal here ends the connection: its body is not worth reading.
         Self::check_origin(head)?;
         let asked = Asked::parse(&exchange)?;
-        if head.minor_version == 0 {
-            return Err(Problem::new(Code::BadRequest, "a stream of lines needs HTTP/1.1"));
-        }
+        asked.check_lines()?;
+        self.target(&topic, now_ns)?;
+        Self::ask_for_body(connection, head, out);
+        connection.has_continued = false;
         let rest = match head.framing {
             Framing::Length(length) => LinesRest::Length(length),
             _ => LinesRest::Chunked(Decoder::new()),
@@ -510,6 +526,11 @@ impl Edge {
         response::end_chunks(out);
         Served::Step(0, Step::Close)
     }
+}
+
+fn busy() -> Problem {
+    let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
+    Problem::new(Code::Busy, detail)
 }
 
 fn admit_body(length: u64, bound: usize) -> Result<usize, Problem> {
