@@ -242,6 +242,10 @@ fn resume(
         log.settle(place.part);
     }
     for entry in entries {
+        let is_gone = |at: u32| log.topics().get(at).deleted_ns != 0;
+        if topic.contains(['*', '>']) && log.topics().find_id(entry.topic_id).is_none_or(is_gone) {
+            continue; // a pattern outlives its topics
+        }
         let found = places.iter_mut().find(|p| p.topic_id == entry.topic_id && p.number == entry.partition);
         let Some(place) = found else {
             let id = crate::ids::topic_id_text(entry.topic_id);
@@ -257,7 +261,11 @@ fn resume(
     Ok(())
 }
 
-fn check_range(log: &Log, places: &[Place]) -> Result<(), Problem> {
+/// Refuses places outside what their partitions hold.
+///
+/// # Errors
+/// `offset_expired` with the earliest cursor, `offset_out_of_range`.
+pub(super) fn check_range(log: &Log, places: &[Place]) -> Result<(), Problem> {
     for (at, asked) in places.iter().enumerate() {
         let part = log.part(asked.part);
         if asked.next < part.low {

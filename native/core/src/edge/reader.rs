@@ -7,7 +7,7 @@
 use super::encode::{self, Form, Origin};
 use super::time::Clock;
 use crate::arena::Slice;
-use crate::batch::{self, Builder, Record, RecordRef};
+use crate::batch::{self, BatchError, Builder, Record, RecordRef};
 use crate::cursor;
 use crate::http::response::write_number;
 use crate::limits::READ_PARTITIONS_MAX;
@@ -138,14 +138,20 @@ impl Reader {
     }
 
     /// What tells whether another reader's next pull writes the same bytes; `None` when it cannot be shared.
+    ///
+    /// The end of the partition and the second belong to it: a pull kept from earlier must not hide a later record, nor
+    /// show one whose lifetime is over.
     #[must_use]
-    pub fn share_key(&self) -> Option<u128> {
+    pub fn share_key(&self, log: &Log, now_ns: i64) -> Option<u128> {
         let [place] = &self.places[..] else { return None };
         if self.awaited.is_some() || self.left.is_some() {
             return None;
         }
         let mut hash = Xxh3Default::default();
         (place.topic_id, place.part, place.next, place.epoch, self.form, self.json_values).hash(&mut hash);
+        let part = log.part(place.part);
+        let is_deleted = log.is_deleted(place.topic, place.topic_id);
+        (part.low, part.end, is_deleted, now_ns.div_euclid(1_000_000_000)).hash(&mut hash);
         if !self.filter.is_empty() {
             self.filter.hash(&mut hash);
         }
@@ -182,7 +188,11 @@ impl Reader {
                 self.places.push(place(log, topic, part, 0));
             }
         }
-        check_count(self.places.len())?;
+        if check_count(self.places.len()).is_err() {
+            self.places.retain(|p| !log.is_deleted(p.topic, p.topic_id));
+            check_count(self.places.len())?;
+            return Ok(true);
+        }
         if !is_pattern(awaited) {
             self.awaited = None;
         }
@@ -206,19 +216,23 @@ impl Reader {
             let at = (self.turn + step) % self.places.len();
             log.settle(self.places[at].part);
             if log.is_deleted(self.places[at].topic, self.places[at].topic_id) {
-                self.ended = true;
+                // Of a pattern the other topics go on, and this one when it is brought back.
+                self.ended |= self.awaited.is_none();
                 continue;
             }
             let low = log.part(self.places[at].part).low;
             if self.places[at].next < low {
                 self.write_gap(at, low, out);
             }
+            let before = self.places[at].next;
             let mut pull =
                 Pull { reader: self, at, clock, bytes_end: start + bytes_max, messages_max, now_ns };
             pull.run(log, out, &mut pulled);
             if pulled.more {
-                // The next pull goes on with the next partition: a busy one does not starve the others.
-                self.turn = (at + 1) % self.places.len();
+                // The next pull goes on with the next partition, so a busy one does not starve the others; with this
+                // one when nothing was left for it.
+                let had_its_turn = usize::from(self.places[at].next > before);
+                self.turn = (at + had_its_turn) % self.places.len();
                 break;
             }
         }
@@ -383,7 +397,13 @@ impl Pull<'_, '_> {
                     let delta = u64::from(builder.next_delta());
                     builder.skip(u32::try_from(offset - first - delta).unwrap_or_default());
                 }
-                copy_record(builder, &record);
+                if copy_record(builder, &record).is_err() {
+                    // What was compressed, or has timestamps far apart, may need more than one batch.
+                    let full = std::mem::take(builder);
+                    full.finish_into(out, i64::try_from(first).unwrap_or_default(), epoch, None);
+                    first = offset;
+                    copy_record(builder, &record).expect("one record of a verified batch fits a batch");
+                }
             } else {
                 self.message(origin, &record, epoch, out);
             }
@@ -417,7 +437,7 @@ impl Pull<'_, '_> {
             }
             Form::WsBinary => {
                 let mut builder = Builder::default();
-                copy_record(&mut builder, record);
+                copy_record(&mut builder, record).expect("one record of a verified batch fits a batch");
                 encode::write_frame(out, 2, |out| builder.finish_into(out, record.offset, epoch, None));
             }
             Form::Binary => unreachable!("binary reads write whole batches"),
@@ -425,7 +445,7 @@ impl Pull<'_, '_> {
     }
 }
 
-fn copy_record(builder: &mut Builder, record: &RecordRef<'_>) {
+fn copy_record(builder: &mut Builder, record: &RecordRef<'_>) -> Result<(), BatchError> {
     let copy = Record {
         timestamp_ms: record.timestamp_ms,
         key: record.key,
@@ -435,7 +455,7 @@ fn copy_record(builder: &mut Builder, record: &RecordRef<'_>) {
         idempotency_key: record.idempotency_key,
         content_type: record.content_type.map(str::as_bytes),
     };
-    builder.push_with(&copy, record.headers).expect("a record of a verified batch fits a batch");
+    builder.push_with(&copy, record.headers).map(|_| ())
 }
 
 fn ttl_ns(seconds: u64) -> i64 {
