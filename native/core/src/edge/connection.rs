@@ -163,14 +163,13 @@ impl Connection {
         }
     }
 
-    /// Whether a refusal of the request at the start of `input`, or of the one whose body is being collected, is
-    /// read by a client of the original.
-    fn is_original(&self, input: &[u8]) -> bool {
+    /// The head of the request at the start of `input`, or of the one whose body is being collected, if it is sound.
+    fn head<'a>(&'a self, input: &'a [u8]) -> Option<Head<'a>> {
         let head = match &self.state {
             State::Chunked { head, .. } => head,
             _ => input,
         };
-        matches!(head::parse(head), Ok(Some(head)) if !head.path.starts_with("/v1/"))
+        head::parse(head).ok().flatten()
     }
 
     /// Whether an answer of the driver is pending.
@@ -238,8 +237,7 @@ impl Edge {
     /// Ends a connection whose request did not arrive in time.
     pub fn time_out(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) {
         let problem = Problem::new(Code::RequestTimeout, "the request was not complete in time");
-        let is_original = connection.is_original(&connection.buffer);
-        self.hang_up(&problem, is_original, now_ns, out);
+        self.hang_up(connection, &connection.buffer, &problem, now_ns, out);
         self.forget(connection);
     }
 
@@ -293,8 +291,7 @@ impl Edge {
                     break;
                 }
                 Err(problem) => {
-                    let is_original = connection.is_original(&input[at..]);
-                    return self.refuse_all(connection, &problem, is_original, now_ns, out);
+                    return self.refuse_all(connection, &input[at..], &problem, now_ns, out);
                 }
             }
         }
@@ -313,13 +310,13 @@ impl Edge {
     fn refuse_all(
         &mut self,
         connection: &mut Connection,
+        input: &[u8],
         problem: &Problem,
-        is_original: bool,
         now_ns: i64,
         out: &mut Vec<u8>,
     ) -> Step {
         self.stats.malformed_requests += 1;
-        self.hang_up(problem, is_original, now_ns, out);
+        self.hang_up(connection, input, problem, now_ns, out);
         connection.buffer = Vec::new();
         connection.state = State::Closed;
         Step::Close
@@ -330,8 +327,7 @@ impl Edge {
         let problem = busy();
         match &connection.state {
             State::Request | State::Chunked { .. } => {
-                let is_original = connection.is_original(&connection.buffer);
-                self.hang_up(&problem, is_original, now_ns, out);
+                self.hang_up(connection, &connection.buffer, &problem, now_ns, out);
             }
             State::Lines(_) => {
                 self.break_lines(&problem, out);
@@ -342,10 +338,23 @@ impl Edge {
         Some(Step::Close)
     }
 
-    fn hang_up(&mut self, problem: &Problem, is_original: bool, now_ns: i64, out: &mut Vec<u8>) {
+    /// The last answer of a connection, in the shape that the client of the request at the start of `input` reads.
+    fn hang_up(
+        &mut self,
+        connection: &Connection,
+        input: &[u8],
+        problem: &Problem,
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) {
         let date = *self.clock.date(now_ns);
-        let write = if is_original { response::alias_error } else { response::problem };
-        write(out, problem, &Refusal::closing(&date));
+        let closing = Refusal::closing(&date);
+        let Some(head) = connection.head(input) else { return response::problem(out, problem, &closing) };
+        if !head.path.starts_with("/v1/") {
+            return response::alias_error(out, problem, &closing);
+        }
+        let request_id = format!("{:x}-{}", connection.id, connection.requests);
+        response::problem(out, problem, &Refusal { instance: head.path, request_id: &request_id, ..closing });
     }
 
     /// Serves the request at the start of `input`.

@@ -5,7 +5,7 @@ use super::{Edge, Exchange};
 use crate::batch::{self, Verified};
 use crate::http::known::{is_cloud_event_attribute, record_header_name};
 use crate::http::response::{self, write_number};
-use crate::http::{query, Known};
+use crate::http::{query, Head, Known};
 use crate::json::publish::{for_each_message, parse_alias, parse_item, AliasPublish, Item};
 use crate::json::write_string;
 use crate::limits;
@@ -248,9 +248,7 @@ impl Edge {
             }
         }
         let idempotency_key = head.get(Known::IdempotencyKey);
-        if idempotency_key.is_some_and(|k| std::str::from_utf8(k).is_err()) {
-            return Err(Problem::new(Code::InvalidHeader, "header Idempotency-Key is not UTF-8"));
-        }
+        check_record(head, &headers)?;
         let index = self.target(topic, exchange.now_ns)?;
         let record = NewRecord {
             key: head.get(Known::SprawlKey),
@@ -601,6 +599,41 @@ fn item_record<'a>(item: &'a Item<'_>, headers: &'a [(&'a [u8], &'a [u8])]) -> N
         content_type: is_json.then_some(b"application/json"),
         idempotency_key: item.idempotency_key.as_ref().map(|k| k.as_bytes()),
     }
+}
+
+/// Checks what the head gives to the record, so that a refusal names the header and not a place in a batch.
+fn check_record(head: &Head<'_>, headers: &[(&[u8], &[u8])]) -> Result<(), Problem> {
+    let bounds = [
+        (Known::IdempotencyKey, "Idempotency-Key", 1, limits::IDEMPOTENCY_KEY_BYTES_MAX),
+        (Known::SprawlKey, "Sprawl-Key", 0, limits::KEY_BYTES_MAX),
+        (Known::ContentType, "Content-Type", 0, limits::CONTENT_TYPE_BYTES_MAX),
+    ];
+    for (known, name, bytes_min, bytes_max) in bounds {
+        let Some(value) = head.get(known) else { continue };
+        if !(bytes_min..=bytes_max).contains(&value.len()) {
+            return Err(invalid(
+                name,
+                value,
+                &format!("{bytes_min} to {bytes_max} bytes, not {}", value.len()),
+            ));
+        }
+    }
+    if head.get(Known::IdempotencyKey).is_some_and(|key| std::str::from_utf8(key).is_err()) {
+        return Err(Problem::new(Code::InvalidHeader, "header Idempotency-Key is not UTF-8"));
+    }
+    let (count, count_max) = (headers.len(), limits::RECORD_HEADERS_COUNT_MAX);
+    if count > count_max {
+        let detail = format!("{count} headers of the record exceed record_headers_count_max {count_max}");
+        return Err(Problem::new(Code::InvalidHeader, detail));
+    }
+    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes_max = limits::RECORD_HEADERS_BYTES_MAX;
+    if bytes > bytes_max {
+        let detail =
+            format!("headers of the record of {bytes} bytes exceed record_headers_bytes_max {bytes_max}");
+        return Err(Problem::new(Code::InvalidHeader, detail));
+    }
+    Ok(())
 }
 
 fn payload_too_large(bytes: usize) -> Problem {
