@@ -10,7 +10,6 @@ from typing import Final
 
 import click
 
-from sprawl import __version__
 from sprawl.cli.ctl import exits
 from sprawl.cli.ctl.arguments import arranged
 from sprawl.cli.ctl.bench import bench
@@ -49,7 +48,9 @@ class _Root(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Options may stand before or after the command.",
 )
-@click.version_option(__version__, prog_name="sprawlctl", message="%(prog)s %(version)s")
+@click.version_option(
+    package_name="sprawl-node", prog_name="sprawlctl", message="%(prog)s %(version)s"
+)
 def root() -> None:
     """Talk to Sprawl nodes: publish, read, administer, measure."""
 
