@@ -1,7 +1,7 @@
 """The client's collecting of messages into batches: what runs once per published message."""
 
 from collections.abc import Callable, Generator, Mapping
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from sprawl.client.message import Receipt
 from sprawl.errors import SprawlError
@@ -21,6 +21,8 @@ class Collected:
     @property
     def timestamp_ms(self) -> int: ...
 
+_B = TypeVar("_B", bound=Collected)
+
 class Delivery:
     """The future of one published message: await it for the receipt."""
 
@@ -31,10 +33,10 @@ class Delivery:
     def result(self) -> Receipt: ...
     def add_done_callback(self, callback: Callable[[Delivery], object]) -> None: ...
 
-class Collector:
+class Collector(Generic[_B]):
     """Collects messages; the subclass begins, ends and sends batches."""
 
-    open: dict[str, Collected]
+    open: dict[str, _B]
     room: int
     def __init__(
         self,

@@ -81,6 +81,10 @@ cdef class Collector:
     cdef readonly Py_ssize_t batch_records_max
     cdef readonly Py_ssize_t record_overhead_bytes
 
+    @classmethod
+    def __class_getitem__(cls, item):
+        return cls
+
     def __init__(self, *, room, batch_bytes_max, batch_records_max, record_overhead_bytes):
         self.open = {}
         self.room = room

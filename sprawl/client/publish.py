@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from sprawl.client.batch import Delivery
+from sprawl._hot.collect import Delivery
 from sprawl.client.codec import encode_batch, headers_of
 from sprawl.client.http import Request, Response
 from sprawl.client.lane import placed_of

@@ -18,8 +18,8 @@ from typing import Any, Self, TypeVar
 
 import uvloop
 
+from sprawl._hot.collect import Delivery as AsyncDelivery
 from sprawl.client import bounds
-from sprawl.client.batch import Delivery as AsyncDelivery
 from sprawl.client.client import Client as AsyncClient
 from sprawl.client.message import Message, Outgoing, Receipt
 from sprawl.client.producer import OnFull
