@@ -145,12 +145,6 @@ class Reader:
             task.cancel()
             await asyncio.wait([task])
 
-    def abandon(self) -> None:
-        """As ``aclose``, without waiting for the request to end."""
-        self._is_ended = True
-        if self._fetching is not None:
-            self._fetching.cancel()
-
     # --- pages ---
 
     async def _turn_page(self) -> None:
