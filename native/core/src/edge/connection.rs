@@ -6,9 +6,12 @@ use super::{route, Edge, Exchange, Hot};
 use crate::http::chunked::Decoder;
 use crate::http::response::{self, Refusal};
 use crate::http::{head, Framing, Head, HttpError, Known};
-use crate::limits::{BODY_BYTES_MAX, BUFFERED_BYTES_MAX, COLD_BODY_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, BUFFERED_BYTES_MAX, COLD_BODY_BYTES_MAX, WRITE_BUFFER_BYTES_MAX};
 use crate::log::Options;
 use crate::problem::{Code, Problem};
+
+/// An incomplete request of at most this size is held even when the bound on all of them is reached.
+const SMALL_BODY_BYTES: usize = 65_536;
 
 /// A complete request that the hot paths do not serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +62,15 @@ pub enum Step {
     Wait(Box<Waiting>, i64),
     /// Write what the reader gives until it ends.
     Stream(Box<Waiting>),
+    /// Write, and [`Edge::resume`] once the client has taken its answers: there is more to answer.
+    Full,
     /// Close when everything is written.
     Close,
 }
 
+/// Bytes of a stream of lines that are answered before the answers are weighed: a line of two bytes can cost a
+/// problem of some hundred.
+const LINES_PIECE_BYTES: usize = 4_096;
 enum State {
     /// Between requests, or inside one whose bytes are not complete.
     Request,
@@ -108,6 +116,8 @@ pub struct Connection {
     /// Bytes that `buffer` must hold before parsing makes sense.
     needed: usize,
     has_continued: bool,
+    /// Whether answers wait to be taken before the next request is looked at.
+    is_full: bool,
     /// Whether publish and fetch are served here; else every request is the driver's (the health port).
     is_hot: bool,
     state: State,
@@ -123,6 +133,7 @@ impl Connection {
             buffer: Vec::new(),
             needed: 0,
             has_continued: false,
+            is_full: false,
             is_hot,
             state: State::Request,
         }
@@ -143,6 +154,7 @@ impl Connection {
     #[must_use]
     pub fn inside(&self) -> Inside {
         match &self.state {
+            _ if self.is_full => Inside::Nothing,
             State::Request if self.buffer.is_empty() => Inside::Nothing,
             State::Request if self.needed == 0 => Inside::Head,
             State::Request | State::Chunked { .. } => Inside::Body,
@@ -180,8 +192,11 @@ impl Edge {
         self.stats.bytes_in += data.len() as u64;
         let now_ns = self.log.advance(now_ns);
         let before = connection.held();
-        let step = self.advance(connection, data, now_ns, out);
+        let mut step = self.advance(connection, data, now_ns, out);
         self.buffered = self.buffered + connection.held() - before;
+        if self.buffered > BUFFERED_BYTES_MAX && connection.held() > before.max(SMALL_BODY_BYTES) {
+            step = self.shed(connection, now_ns, out).unwrap_or(step);
+        }
         self.stats.bytes_out += out.len() as u64;
         step
     }
@@ -192,6 +207,7 @@ impl Edge {
             connection.state = State::Request;
             connection.needed = 0;
         }
+        connection.is_full = false;
         self.receive(connection, &[], now_ns, out)
     }
 
@@ -223,6 +239,10 @@ impl Edge {
                 connection.buffer.extend_from_slice(data);
                 return Step::More;
             }
+            _ if connection.is_full => {
+                connection.buffer.extend_from_slice(data);
+                return Step::More;
+            }
             _ => {}
         }
         let mut taken = std::mem::take(&mut connection.buffer);
@@ -240,6 +260,11 @@ impl Edge {
         let mut at = 0;
         let mut step = Step::More;
         while at < input.len() {
+            if out.len() >= WRITE_BUFFER_BYTES_MAX {
+                connection.is_full = true;
+                step = Step::Full;
+                break;
+            }
             let served = match &mut connection.state {
                 State::Request => self.serve(connection, &input[at..], now_ns, out),
                 State::Chunked { .. } => self.collect(connection, &input[at..], now_ns, out),
@@ -256,13 +281,7 @@ impl Edge {
                     step = next;
                     break;
                 }
-                Err(problem) => {
-                    self.stats.malformed_requests += 1;
-                    self.hang_up(&problem, now_ns, out);
-                    connection.state = State::Closed;
-                    step = Step::Close;
-                    break;
-                }
+                Err(problem) => return self.refuse_all(connection, &problem, now_ns, out),
             }
         }
         if !matches!(connection.state, State::Closed) && at < input.len() {
@@ -274,6 +293,35 @@ impl Edge {
             }
         }
         step
+    }
+
+    /// Ends a connection whose framing, or whose share of the node's memory, is lost.
+    fn refuse_all(
+        &mut self,
+        connection: &mut Connection,
+        problem: &Problem,
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        self.stats.malformed_requests += 1;
+        self.hang_up(problem, now_ns, out);
+        connection.buffer = Vec::new();
+        connection.state = State::Closed;
+        Step::Close
+    }
+
+    /// Ends a connection that brought more than the node holds of incomplete requests; none whose answer is pending.
+    fn shed(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) -> Option<Step> {
+        let problem = busy();
+        match &connection.state {
+            State::Request | State::Chunked { .. } => self.hang_up(&problem, now_ns, out),
+            State::Lines(_) => {
+                self.break_lines(&problem, out);
+            }
+            State::Pending | State::Closed => return None,
+        }
+        self.forget(connection);
+        Some(Step::Close)
     }
 
     fn hang_up(&mut self, problem: &Problem, now_ns: i64, out: &mut Vec<u8>) {
@@ -294,11 +342,13 @@ impl Edge {
         let bound = if hot.is_some() { BODY_BYTES_MAX } else { COLD_BODY_BYTES_MAX };
         let is_lines =
             matches!(hot, Some(Hot::Publish(_))) && is_media_type(head.get(Known::ContentType), NDJSON);
+        // HTTP/1.0 has no chunks to stream results in: such a body is collected like any other.
+        let streams = is_lines && head.minor_version == 1;
         let body_at = head.consumed;
         let length = match head.framing {
             Framing::None => 0,
             Framing::Length(length) => length,
-            Framing::Chunked if is_lines => return self.begin_lines(connection, &head, now_ns, out),
+            Framing::Chunked if streams => return self.begin_lines(connection, &head, now_ns, out),
             Framing::Chunked => {
                 Self::ask_for_body(connection, &head, out);
                 let head = input[..body_at].to_vec();
@@ -309,13 +359,12 @@ impl Edge {
         };
         let available = (input.len() - body_at) as u64;
         if available < length {
-            if is_lines {
+            if streams {
                 return self.begin_lines(connection, &head, now_ns, out);
             }
             let total = admit_body(length, bound)?;
-            if total > 65_536 && self.buffered + total > BUFFERED_BYTES_MAX {
-                let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
-                return Err(Problem::new(Code::Busy, detail));
+            if total > SMALL_BODY_BYTES && self.buffered + total > BUFFERED_BYTES_MAX {
+                return Err(busy());
             }
             Self::ask_for_body(connection, &head, out);
             connection.needed = body_at + total;
@@ -384,10 +433,6 @@ impl Edge {
         };
         let progress = decoder.decode(input, body, *bound).map_err(HttpError::problem)?;
         if !progress.done {
-            if body.len() > 65_536 && self.buffered + body.len() > BUFFERED_BYTES_MAX {
-                let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
-                return Err(Problem::new(Code::Busy, detail));
-            }
             return Ok(Served::Next(progress.consumed));
         }
         let done = std::mem::replace(&mut connection.state, State::Request);
@@ -405,8 +450,6 @@ impl Edge {
         now_ns: i64,
         out: &mut Vec<u8>,
     ) -> Result<Served, Problem> {
-        Self::ask_for_body(connection, head, out);
-        connection.has_continued = false;
         connection.requests += 1;
         self.stats.publish_requests += 1;
         let exchange =
@@ -415,9 +458,10 @@ impl Edge {
         // A refusal here ends the connection: its body is not worth reading.
         Self::check_origin(head)?;
         let asked = Asked::parse(&exchange)?;
-        if head.minor_version == 0 {
-            return Err(Problem::new(Code::BadRequest, "a stream of lines needs HTTP/1.1"));
-        }
+        asked.check_lines()?;
+        self.target(&topic, now_ns)?;
+        Self::ask_for_body(connection, head, out);
+        connection.has_continued = false;
         let rest = match head.framing {
             Framing::Length(length) => LinesRest::Length(length),
             _ => LinesRest::Chunked(Decoder::new()),
@@ -437,6 +481,7 @@ impl Edge {
 
     fn lines(&mut self, connection: &mut Connection, input: &[u8], now_ns: i64, out: &mut Vec<u8>) -> Served {
         let State::Lines(lines) = &mut connection.state else { return Served::Starved };
+        let input = &input[..input.len().min(LINES_PIECE_BYTES)];
         let mut decoded = Vec::new();
         let (consumed, done, data): (usize, bool, &[u8]) = match &mut lines.rest {
             LinesRest::Length(left) => {
@@ -510,6 +555,11 @@ impl Edge {
         response::end_chunks(out);
         Served::Step(0, Step::Close)
     }
+}
+
+fn busy() -> Problem {
+    let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
+    Problem::new(Code::Busy, detail)
 }
 
 fn admit_body(length: u64, bound: usize) -> Result<usize, Problem> {
