@@ -87,9 +87,16 @@ class Connection(asyncio.Protocol):
         return len(self._exchanges)
 
     @property
+    def room_count(self) -> int:
+        """How many more requests may be pipelined here."""
+        if not self.is_open or not self._is_writable:
+            return 0
+        return max(0, bounds.PIPELINED_MAX - len(self._exchanges))
+
+    @property
     def has_room(self) -> bool:
         """Whether one more request may be pipelined here."""
-        return self.is_open and self._is_writable and len(self._exchanges) < bounds.PIPELINED_MAX
+        return self.room_count > 0
 
     def send(self, request: Request) -> "asyncio.Future[Response]":
         """Sends ``request`` with this turn's write; the future has the whole answer."""

@@ -105,14 +105,26 @@ class Pool:
                 continue
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self._stir()  # the room it was woken for is somebody else's
+                raise
 
     def _stir(self) -> None:
-        """Wakes those who wait for room; each looks again for itself."""
-        waiters, self._waiters = self._waiters, deque()
-        for waiter in waiters:
+        """Wakes those who wait for room, as many as there is; each looks again for itself."""
+        room = sum(c.room_count for c in self._shared if c.is_open)
+        if (
+            len(self._shared) < bounds.SHARED_CONNECTIONS_MAX
+            or self._is_closed
+            or not all(c.is_open for c in self._shared)
+        ):
+            room = len(self._waiters)
+        while room > 0 and self._waiters:
+            waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
+                room -= 1
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -114,6 +114,8 @@ class Producer:
         Raises QueueFull when ``max_in_flight`` is reached (with ``on_full="drop"`` the delivery
         fails with it instead; with ``"block"`` use ``publish``, which waits), TooLarge,
         InvalidRequest, Closed. The message's timestamp is the time at which its batch was begun.
+        ``idempotency_key`` is kept with the message; repeated batches are told by their sequence,
+        so it does not keep a second call with the same key from being stored.
         """
         if data.__class__ is not bytes:
             data = _bytes_of(data)

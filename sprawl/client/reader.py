@@ -110,6 +110,13 @@ class Reader:
         self._at += 1
         return message
 
+    def taken(self) -> Message | None:
+        """The next message when it has been read already, None when that takes a request."""
+        if self._at >= len(self._page):
+            return None
+        self._at += 1
+        return self._page[self._at - 1]
+
     async def start(self) -> None:
         """Finds the place to begin: after return, nothing published later is missed.
 

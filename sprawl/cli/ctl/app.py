@@ -4,7 +4,6 @@ In: the command line. Out: an exit status. Invariants: an error is one line on s
 traceback; a closed pipe is silence; an interrupt is 130.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -94,10 +93,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SprawlError as error:
         complain(f"sprawlctl: {error.detail}")
         return exits.status_of(error)
-    except BrokenPipeError:
-        # Whoever read our output has gone; so is stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.OK
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     return status if isinstance(status, int) else exits.OK
