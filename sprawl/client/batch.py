@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable, Generator
 from typing import Final, NamedTuple
 
+import msgspec
+
 from sprawl.client.message import Receipt
 from sprawl.errors import SprawlError
 
@@ -159,18 +161,15 @@ class Batch:
             asyncio.get_running_loop().call_soon(callback, delivery)
 
 
-class Delivery:
+class Delivery(msgspec.Struct, gc=False, eq=False):
     """The future of one published message: await it for the receipt.
 
     It costs two references; waiting is shared by all messages of a batch. Cancelling a waiter does
     not take the message back.
     """
 
-    __slots__ = ("_batch", "_index")
-
-    def __init__(self, batch: Batch, index: int) -> None:
-        self._batch = batch
-        self._index = index
+    _batch: Batch
+    _index: int
 
     def __await__(self) -> Generator[object, None, Receipt]:
         if self._batch.open_count:

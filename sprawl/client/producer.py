@@ -24,6 +24,10 @@ from sprawl.errors import Closed, InvalidRequest, QueueFull, SprawlError, TooLar
 
 OnFull = Literal["block", "raise", "drop"]
 
+# Looked up once: publish_nowait runs for every message.
+_OVERHEAD_BYTES: Final = bounds.RECORD_OVERHEAD_BYTES
+_LAST_INDEX: Final = limits.BATCH_RECORDS_MAX - 1
+
 # Lanes that hold a connection at once; more wait for their turn.
 _BUSY_LANES_MAX: Final = 64
 
@@ -127,13 +131,13 @@ class Producer:
         batch = self._open.get(topic)
         if batch is None:
             batch = self._begin(topic)
-        size = len(data) + bounds.RECORD_OVERHEAD_BYTES
+        size = len(data) + _OVERHEAD_BYTES
         if key is not None or extra is not None:
             size += _checked_bytes(key, extra)
         total = batch.bytes_count + size
         records = batch.records
         index = len(records)
-        if total >= self._batch_bytes_max or index >= limits.BATCH_RECORDS_MAX - 1:
+        if total >= self._batch_bytes_max or index >= _LAST_INDEX:
             return self._add_last(topic, batch, (key, data, extra, batch.timestamp_ms), size)
         batch.bytes_count = total
         records.append((key, data, extra, batch.timestamp_ms))
