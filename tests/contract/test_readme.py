@@ -7,6 +7,7 @@ elsewhere. A line that is not there fails. Ports are substituted as ``typed`` sa
 import json
 import re
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,8 +62,9 @@ def reads_from_the_first_message(place: Place, command: str) -> None:
 
 def _follows(reader: Running, place: Place) -> None:
     """What is published from now on is printed, until Ctrl-C."""
-    _publish(place, "while it reads")
-    reader.until(lambda: "while it reads" in reader.stdout, "the message")
+    payload = f"while it reads {uuid.uuid4()}"
+    _publish(place, payload)
+    reader.until(lambda: payload in reader.stdout, "the message")
     assert reader.interrupted().status in {130, -2}
 
 
