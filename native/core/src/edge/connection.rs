@@ -67,7 +67,7 @@ pub enum Step {
 
 /// Bytes of a stream of lines that are answered before the answers are weighed: a line of two bytes can cost a
 /// problem of some hundred.
-const LINES_PIECE_BYTES: usize = 4_096;
+const LINES_PIECE_BYTES: usize = 1_024;
 /// Bytes of one incomplete body that are always held; more counts against `BUFFERED_BYTES_MAX`.
 const BODY_FREE_BYTES: usize = 65_536;
 
