@@ -100,7 +100,8 @@ impl Reader {
         let inner = &mut *inner;
         let mut state = self.lock();
         let State { waiting, pulled } = &mut *state;
-        let key = waiting.reader.share_key().map(|key| key ^ u128::from(waiting.is_chunked));
+        let key = waiting.reader.share_key(&inner.edge.log, now_ns);
+        let key = key.map(|key| key ^ u128::from(waiting.is_chunked));
         if let Some(shared) = key.and_then(|key| inner.shared.get(&key)) {
             let fits = shared.pulled.messages <= messages_max
                 && shared.bytes.as_bytes(py).len() <= bytes_max + 65_536;
@@ -158,8 +159,8 @@ impl Reader {
     }
 
     #[getter]
-    fn is_pattern(&self) -> bool {
-        self.lock().waiting.reader.is_pattern()
+    fn awaits_topics(&self) -> bool {
+        self.lock().waiting.reader.awaits_topics()
     }
 
     #[getter]

@@ -107,7 +107,7 @@ cdef class Listener:
     cdef unsigned long long next_id
     cdef dict by_handle
     cdef dict watches
-    cdef set patterns
+    cdef set awaiting
     cdef set connections
     cdef set inside
     cdef set waiting
@@ -132,7 +132,7 @@ cdef class Listener:
         self.next_id = 1
         self.by_handle = {}
         self.watches = {}
-        self.patterns = set()
+        self.awaiting = set()
         self.connections = set()
         self.inside = set()
         self.waiting = set()
@@ -189,8 +189,8 @@ cdef class Listener:
         watch.protocol = protocol
         watch.handles = []
         self.watches[reader] = watch
-        if reader.is_pattern:
-            self.patterns.add(watch)
+        if reader.awaits_topics:
+            self.awaiting.add(watch)
         self.attach(watch)
 
     cdef void attach(self, Watch watch):
@@ -204,7 +204,7 @@ cdef class Listener:
         cdef Watch watch = self.watches.pop(reader, None)
         if watch is None:
             return
-        self.patterns.discard(watch)
+        self.awaiting.discard(watch)
         for handle in watch.handles:
             self.engine.watch(handle, False)
             watchers = self.by_handle[handle]
@@ -224,11 +224,13 @@ cdef class Listener:
         cdef long long started = read_clock(CLOCK_MONOTONIC)
         self.tick_scheduled = False
         woken, born = self.engine.end_tick(self.now())
-        if born and self.patterns:
-            for watch in list(self.patterns):
+        if born and self.awaiting:
+            for watch in list(self.awaiting):
                 if watch.reader.adopt(born):
                     self.attach(watch)
                     self.fire(watch)
+                if not watch.reader.awaits_topics:
+                    self.awaiting.discard(watch)
         if woken:
             for handle in (woken if len(woken) == 1 else dict.fromkeys(woken)):
                 watchers = self.by_handle.get(handle)

@@ -17,7 +17,7 @@ import httptools
 
 from sprawl.client import bounds
 from sprawl.client.address import Address
-from sprawl.errors import BadAnswer, ConnectionFailed
+from sprawl.errors import BadAnswer, ConnectionFailed, InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,21 @@ class Request:
     body: bytes = b""
 
     def encode(self, address: Address) -> bytes:
-        """The bytes on the wire, the body included."""
+        """The bytes on the wire, the body included. Raises InvalidRequest."""
         lines = [f"{self.method} {address.prefix}{self.target} HTTP/1.1"]
         lines.append(f"Host: {address.authority}")
         lines += [f"{name}: {value}" for name, value in self.headers]
         if self.body or self.method in {"POST", "PUT"}:
             lines.append(f"Content-Length: {len(self.body)}")
-        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + self.body
+        if any("\r" in line or "\n" in line for line in lines):
+            raise InvalidRequest("a header of the request has a line break", code="invalid_header")
+        try:
+            head = "\r\n".join(lines).encode("latin-1")
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(
+                f"a header of the request is not latin-1: {error}", code="invalid_header"
+            ) from error
+        return head + b"\r\n\r\n" + self.body
 
 
 @dataclass(slots=True)
@@ -89,8 +97,9 @@ class Connection(asyncio.Protocol):
         if not self.is_open:
             future.set_exception(self._lost("closed before the request"))
             return future
+        encoded = request.encode(self.address)
         self._exchanges.append(_Exchange(future))
-        self._unsent.append(request.encode(self.address))
+        self._unsent.append(encoded)
         if not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)

@@ -110,6 +110,14 @@ class Reader:
         self._at += 1
         return message
 
+    async def start(self) -> None:
+        """Finds the place to begin: after return, nothing published later is missed.
+
+        Without it the first message asked for does this. Raises SprawlError.
+        """
+        if not self._is_placed and not self._is_ended:
+            await self._turn_page()
+
     async def pages(self) -> AsyncIterator[list[Message]]:
         """The same messages a list at a time, as they came: for those who count microseconds."""
         while True:
@@ -203,7 +211,7 @@ class Reader:
             (("Accept", accept),),
         )
         response = await self._caller.call_alone(
-            request, retry=self._retry, answer_timeout_s=wait_s + bounds.ANSWER_TIMEOUT_S
+            request, retry=self._retry, answer_timeout_s=wait_s + self._caller.answer_timeout_s
         )
         try:
             return self._binary(response, from_) if self._is_binary else self._json(response)

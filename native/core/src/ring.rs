@@ -130,6 +130,12 @@ impl Ring {
         }
     }
 
+    /// Chunks that can be evicted.
+    #[must_use]
+    pub fn sealed_count(&self) -> usize {
+        self.sealed.len()
+    }
+
     /// Takes the oldest sealed chunk out of the ring: its number and bytes. `None` when only the tail is left.
     pub fn evict(&mut self) -> Option<(u32, Arc<Chunk>)> {
         let oldest = self.sealed.pop_front()?;

@@ -10,6 +10,9 @@ use crate::limits::{BODY_BYTES_MAX, BUFFERED_BYTES_MAX, COLD_BODY_BYTES_MAX, WRI
 use crate::log::Options;
 use crate::problem::{Code, Problem};
 
+/// An incomplete request of at most this size is held even when the bound on all of them is reached.
+const SMALL_BODY_BYTES: usize = 65_536;
+
 /// A complete request that the hot paths do not serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -68,9 +71,6 @@ pub enum Step {
 /// Bytes of a stream of lines that are answered before the answers are weighed: a line of two bytes can cost a
 /// problem of some hundred.
 const LINES_PIECE_BYTES: usize = 1_024;
-/// Bytes of one incomplete body that are always held; more counts against `BUFFERED_BYTES_MAX`.
-const BODY_FREE_BYTES: usize = 65_536;
-
 enum State {
     /// Between requests, or inside one whose bytes are not complete.
     Request,
@@ -192,8 +192,11 @@ impl Edge {
         self.stats.bytes_in += data.len() as u64;
         let now_ns = self.log.advance(now_ns);
         let before = connection.held();
-        let step = self.advance(connection, data, now_ns, out);
+        let mut step = self.advance(connection, data, now_ns, out);
         self.buffered = self.buffered + connection.held() - before;
+        if self.buffered > BUFFERED_BYTES_MAX && connection.held() > before.max(SMALL_BODY_BYTES) {
+            step = self.shed(connection, now_ns, out).unwrap_or(step);
+        }
         self.stats.bytes_out += out.len() as u64;
         step
     }
@@ -250,9 +253,6 @@ impl Edge {
             &taken
         };
         if input.len() < connection.needed {
-            if let Err(problem) = self.check_buffered(input.len(), data.len()) {
-                return self.refuse_all(connection, &problem, now_ns, out);
-            }
             connection.buffer = if taken.is_empty() { input.to_vec() } else { taken };
             return Step::More;
         }
@@ -310,13 +310,18 @@ impl Edge {
         Step::Close
     }
 
-    /// Whether a body may be held of which `held` bytes are here, `new` of them not yet counted.
-    fn check_buffered(&self, held: usize, new: usize) -> Result<(), Problem> {
-        if held > BODY_FREE_BYTES && self.buffered + new > BUFFERED_BYTES_MAX {
-            let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
-            return Err(Problem::new(Code::Busy, detail));
+    /// Ends a connection that brought more than the node holds of incomplete requests; none whose answer is pending.
+    fn shed(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) -> Option<Step> {
+        let problem = busy();
+        match &connection.state {
+            State::Request | State::Chunked { .. } => self.hang_up(&problem, now_ns, out),
+            State::Lines(_) => {
+                self.break_lines(&problem, out);
+            }
+            State::Pending | State::Closed => return None,
         }
-        Ok(())
+        self.forget(connection);
+        Some(Step::Close)
     }
 
     fn hang_up(&mut self, problem: &Problem, now_ns: i64, out: &mut Vec<u8>) {
@@ -337,11 +342,13 @@ impl Edge {
         let bound = if hot.is_some() { BODY_BYTES_MAX } else { COLD_BODY_BYTES_MAX };
         let is_lines =
             matches!(hot, Some(Hot::Publish(_))) && is_media_type(head.get(Known::ContentType), NDJSON);
+        // HTTP/1.0 has no chunks to stream results in: such a body is collected like any other.
+        let streams = is_lines && head.minor_version == 1;
         let body_at = head.consumed;
         let length = match head.framing {
             Framing::None => 0,
             Framing::Length(length) => length,
-            Framing::Chunked if is_lines => return self.begin_lines(connection, &head, now_ns, out),
+            Framing::Chunked if streams => return self.begin_lines(connection, &head, now_ns, out),
             Framing::Chunked => {
                 Self::ask_for_body(connection, &head, out);
                 let head = input[..body_at].to_vec();
@@ -352,11 +359,13 @@ impl Edge {
         };
         let available = (input.len() - body_at) as u64;
         if available < length {
-            if is_lines {
+            if streams {
                 return self.begin_lines(connection, &head, now_ns, out);
             }
             let total = admit_body(length, bound)?;
-            self.check_buffered(total, total)?;
+            if total > SMALL_BODY_BYTES && self.buffered + total > BUFFERED_BYTES_MAX {
+                return Err(busy());
+            }
             Self::ask_for_body(connection, &head, out);
             connection.needed = body_at + total;
             return Ok(Served::Starved);
@@ -424,8 +433,6 @@ impl Edge {
         };
         let progress = decoder.decode(input, body, *bound).map_err(HttpError::problem)?;
         if !progress.done {
-            let (held, new) = (body.len(), progress.consumed);
-            self.check_buffered(held, new)?;
             return Ok(Served::Next(progress.consumed));
         }
         let done = std::mem::replace(&mut connection.state, State::Request);
@@ -443,8 +450,6 @@ impl Edge {
         now_ns: i64,
         out: &mut Vec<u8>,
     ) -> Result<Served, Problem> {
-        Self::ask_for_body(connection, head, out);
-        connection.has_continued = false;
         connection.requests += 1;
         self.stats.publish_requests += 1;
         let exchange =
@@ -453,9 +458,10 @@ impl Edge {
         // A refusal here ends the connection: its body is not worth reading.
         Self::check_origin(head)?;
         let asked = Asked::parse(&exchange)?;
-        if head.minor_version == 0 {
-            return Err(Problem::new(Code::BadRequest, "a stream of lines needs HTTP/1.1"));
-        }
+        asked.check_lines()?;
+        self.target(&topic, now_ns)?;
+        Self::ask_for_body(connection, head, out);
+        connection.has_continued = false;
         let rest = match head.framing {
             Framing::Length(length) => LinesRest::Length(length),
             _ => LinesRest::Chunked(Decoder::new()),
@@ -517,9 +523,6 @@ impl Edge {
             let detail = format!("line of {bytes} bytes or more exceeds body_bytes_max {BODY_BYTES_MAX}");
             return self.break_lines(&Problem::new(Code::TooLarge, detail), out);
         }
-        if let Err(problem) = self.check_buffered(lines.partial.len(), data.len()) {
-            return self.break_lines(&problem, out);
-        }
         if !done {
             return Served::Next(consumed);
         }
@@ -552,6 +555,11 @@ impl Edge {
         response::end_chunks(out);
         Served::Step(0, Step::Close)
     }
+}
+
+fn busy() -> Problem {
+    let detail = format!("bodies in flight would exceed buffered_bytes_max {BUFFERED_BYTES_MAX}");
+    Problem::new(Code::Busy, detail)
 }
 
 fn admit_body(length: u64, bound: usize) -> Result<usize, Problem> {

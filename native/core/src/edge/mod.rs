@@ -173,6 +173,13 @@ impl Edge {
 
     /// Answers a plain read with what is there now.
     pub fn answer_fetch(&mut self, mut waiting: Waiting, now_ns: i64, out: &mut Vec<u8>) {
+        if let Err(problem) = fetch::check_range(&self.log, waiting.reader.places()) {
+            // Overtaken while it waited: a plain answer has no other way to tell.
+            self.stats.refused_requests += 1;
+            let date = *self.clock.date(now_ns);
+            let refusal = Refusal { connection: waiting.connection, ..Refusal::closing(&date) };
+            return response::problem(out, &problem, &refusal);
+        }
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
         let is_json = waiting.reader.form() == Form::Json;

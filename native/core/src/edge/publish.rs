@@ -129,6 +129,27 @@ impl Asked {
         asked.options.producer = producer(exchange)?;
         Ok(asked)
     }
+
+    /// Refuses what cannot hold for each of several messages sent as JSON.
+    ///
+    /// # Errors
+    /// `invalid_header` for producer numbers, which would make every message but the first a duplicate, and
+    /// `invalid_parameter` for `atomic` where lines are taken as they come.
+    pub fn check_lines(&self) -> Result<(), Problem> {
+        if self.is_atomic {
+            let detail = format!("lines are taken as they come; atomic=true needs {MESSAGES_JSON}");
+            return Err(Problem::new(Code::InvalidParameter, detail));
+        }
+        self.check_numbers()
+    }
+
+    fn check_numbers(&self) -> Result<(), Problem> {
+        if self.options.producer.is_none() {
+            return Ok(());
+        }
+        let detail = "producer numbers count one record each; send a binary batch to number several";
+        Err(Problem::new(Code::InvalidHeader, detail))
+    }
 }
 
 fn partition(value: &[u8]) -> Result<u32, Problem> {
@@ -186,7 +207,7 @@ impl Edge {
         }
     }
 
-    fn target(&mut self, topic: &str, now_ns: i64) -> Result<u32, Problem> {
+    pub(super) fn target(&mut self, topic: &str, now_ns: i64) -> Result<u32, Problem> {
         if self.is_draining {
             return Err(Problem::new(Code::Draining, "the node is stopping, publish to another one"));
         }
@@ -266,6 +287,7 @@ impl Edge {
         out: &mut Vec<u8>,
     ) -> Result<(), Problem> {
         let asked = Asked::parse(exchange)?;
+        asked.check_numbers()?;
         let index = self.target(topic, exchange.now_ns)?;
         let mut results = std::mem::take(&mut self.scratch);
         results.clear();
@@ -319,11 +341,6 @@ impl Edge {
         })?;
         if let Some(problem) = fault {
             return Err(problem);
-        }
-        if options.producer.is_some() {
-            let detail =
-                "producer numbers count one record each; send a binary batch for an atomic numbered publish";
-            return Err(Problem::new(Code::InvalidHeader, detail));
         }
         let mut records = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
@@ -383,6 +400,7 @@ impl Edge {
         out: &mut Vec<u8>,
     ) -> Result<(), Problem> {
         let asked = Asked::parse(exchange)?;
+        asked.check_lines()?;
         self.target(topic, exchange.now_ns)?;
         self.begin(exchange, 200, NDJSON, out);
         out.extend_from_slice(b"Sprawl-Durability: memory\r\n");
@@ -436,7 +454,10 @@ impl Edge {
             }
             match receipt {
                 Ok(receipt) => {
-                    results.extend_from_slice(b"{\"partition\":");
+                    let topic_id = self.log.topics().get(receipt.first.topic).id;
+                    results.extend_from_slice(b"{\"id\":\"");
+                    write_id(&mut results, topic_id, receipt.first.partition, receipt.first.offset);
+                    results.extend_from_slice(b"\",\"partition\":");
                     write_number(&mut results, u64::from(receipt.first.partition));
                     results.extend_from_slice(b",\"base_offset\":");
                     write_number(&mut results, receipt.first.offset);

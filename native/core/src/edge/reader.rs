@@ -7,12 +7,13 @@
 use super::encode::{self, Form, Origin};
 use super::time::Clock;
 use crate::arena::Slice;
-use crate::batch::{self, Builder, Record, RecordRef};
+use crate::batch::{self, BatchError, Builder, Record, RecordRef};
 use crate::cursor;
 use crate::http::response::write_number;
 use crate::limits::READ_PARTITIONS_MAX;
 use crate::log::{Batch, Log};
 use crate::problem::{Code, Problem};
+use crate::trie::pattern_matches;
 use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -77,24 +78,25 @@ pub struct Reader {
     json_values: bool,
     show_topic: bool,
     filter: Filter,
-    pattern: Option<String>,
+    /// Topics that may join: a pattern, or the name of a topic that does not exist yet.
+    awaited: Option<String>,
     ended: bool,
     /// Messages still wanted; `None` = no limit.
     pub left: Option<u64>,
 }
 
 impl Reader {
-    /// A reader at the given places. `pattern` when later topics are to join.
+    /// A reader at the given places. `awaited` names topics that may join later: a pattern, or one that does not exist.
     #[must_use]
     pub fn new(
         places: Vec<Place>,
         form: Form,
         json_values: bool,
         filter: Filter,
-        pattern: Option<String>,
+        awaited: Option<String>,
     ) -> Self {
-        let show_topic = pattern.is_some();
-        Self { places, turn: 0, form, json_values, show_topic, filter, pattern, ended: false, left: None }
+        let show_topic = awaited.as_deref().is_some_and(is_pattern);
+        Self { places, turn: 0, form, json_values, show_topic, filter, awaited, ended: false, left: None }
     }
 
     /// Its form.
@@ -111,8 +113,8 @@ impl Reader {
 
     /// Whether later topics may join.
     #[must_use]
-    pub fn is_pattern(&self) -> bool {
-        self.pattern.is_some()
+    pub fn awaits_topics(&self) -> bool {
+        self.awaited.is_some()
     }
 
     /// Its place as an opaque text.
@@ -136,14 +138,20 @@ impl Reader {
     }
 
     /// What tells whether another reader's next pull writes the same bytes; `None` when it cannot be shared.
+    ///
+    /// The end of the partition and the second belong to it: a pull kept from earlier must not hide a later record, nor
+    /// show one whose lifetime is over.
     #[must_use]
-    pub fn share_key(&self) -> Option<u128> {
+    pub fn share_key(&self, log: &Log, now_ns: i64) -> Option<u128> {
         let [place] = &self.places[..] else { return None };
-        if self.pattern.is_some() || self.left.is_some() {
+        if self.awaited.is_some() || self.left.is_some() {
             return None;
         }
         let mut hash = Xxh3Default::default();
         (place.topic_id, place.part, place.next, place.epoch, self.form, self.json_values).hash(&mut hash);
+        let part = log.part(place.part);
+        let is_deleted = log.is_deleted(place.topic, place.topic_id);
+        (part.low, part.end, is_deleted, now_ns.div_euclid(1_000_000_000)).hash(&mut hash);
         if !self.filter.is_empty() {
             self.filter.hash(&mut hash);
         }
@@ -170,8 +178,8 @@ impl Reader {
     /// `too_many_partitions` when a cursor could not hold them.
     pub fn adopt(&mut self, log: &Log, topic: u32) -> Result<bool, Problem> {
         let entry = log.topics().get(topic);
-        let Some(pattern) = &self.pattern else { return Ok(false) };
-        if entry.deleted_ns != 0 || !pattern_matches(pattern, entry.name_str()) {
+        let Some(awaited) = &self.awaited else { return Ok(false) };
+        if entry.deleted_ns != 0 || !pattern_matches(awaited.as_bytes(), &entry.name) {
             return Ok(false);
         }
         let before = self.places.len();
@@ -180,7 +188,14 @@ impl Reader {
                 self.places.push(place(log, topic, part, 0));
             }
         }
-        check_count(self.places.len())?;
+        if check_count(self.places.len()).is_err() {
+            self.places.retain(|p| !log.is_deleted(p.topic, p.topic_id));
+            check_count(self.places.len())?;
+            return Ok(true);
+        }
+        if !is_pattern(awaited) {
+            self.awaited = None;
+        }
         Ok(self.places.len() > before)
     }
 
@@ -201,19 +216,23 @@ impl Reader {
             let at = (self.turn + step) % self.places.len();
             log.settle(self.places[at].part);
             if log.is_deleted(self.places[at].topic, self.places[at].topic_id) {
-                self.ended = true;
+                // Of a pattern the other topics go on, and this one when it is brought back.
+                self.ended |= self.awaited.is_none();
                 continue;
             }
             let low = log.part(self.places[at].part).low;
             if self.places[at].next < low {
                 self.write_gap(at, low, out);
             }
+            let before = self.places[at].next;
             let mut pull =
                 Pull { reader: self, at, clock, bytes_end: start + bytes_max, messages_max, now_ns };
             pull.run(log, out, &mut pulled);
             if pulled.more {
-                // The next pull goes on with the next partition: a busy one does not starve the others.
-                self.turn = (at + 1) % self.places.len();
+                // The next pull goes on with the next partition, so a busy one does not starve the others; with this
+                // one when nothing was left for it.
+                let had_its_turn = usize::from(self.places[at].next > before);
+                self.turn = (at + had_its_turn) % self.places.len();
                 break;
             }
         }
@@ -378,7 +397,13 @@ impl Pull<'_, '_> {
                     let delta = u64::from(builder.next_delta());
                     builder.skip(u32::try_from(offset - first - delta).unwrap_or_default());
                 }
-                copy_record(builder, &record);
+                if copy_record(builder, &record).is_err() {
+                    // What was compressed, or has timestamps far apart, may need more than one batch.
+                    let full = std::mem::take(builder);
+                    full.finish_into(out, i64::try_from(first).unwrap_or_default(), epoch, None);
+                    first = offset;
+                    copy_record(builder, &record).expect("one record of a verified batch fits a batch");
+                }
             } else {
                 self.message(origin, &record, epoch, out);
             }
@@ -412,7 +437,7 @@ impl Pull<'_, '_> {
             }
             Form::WsBinary => {
                 let mut builder = Builder::default();
-                copy_record(&mut builder, record);
+                copy_record(&mut builder, record).expect("one record of a verified batch fits a batch");
                 encode::write_frame(out, 2, |out| builder.finish_into(out, record.offset, epoch, None));
             }
             Form::Binary => unreachable!("binary reads write whole batches"),
@@ -420,7 +445,7 @@ impl Pull<'_, '_> {
     }
 }
 
-fn copy_record(builder: &mut Builder, record: &RecordRef<'_>) {
+fn copy_record(builder: &mut Builder, record: &RecordRef<'_>) -> Result<(), BatchError> {
     let copy = Record {
         timestamp_ms: record.timestamp_ms,
         key: record.key,
@@ -430,7 +455,7 @@ fn copy_record(builder: &mut Builder, record: &RecordRef<'_>) {
         idempotency_key: record.idempotency_key,
         content_type: record.content_type.map(str::as_bytes),
     };
-    builder.push_with(&copy, record.headers).expect("a record of a verified batch fits a batch");
+    builder.push_with(&copy, record.headers).map(|_| ())
 }
 
 fn ttl_ns(seconds: u64) -> i64 {
@@ -459,17 +484,8 @@ pub fn check_count(count: usize) -> Result<(), Problem> {
     Err(Problem::new(Code::TooManyPartitions, detail))
 }
 
-/// Whether a topic name matches a pattern (`*` one token, `>` the rest).
+/// Whether a name is a pattern: it has a wildcard.
 #[must_use]
-pub fn pattern_matches(pattern: &str, name: &str) -> bool {
-    let mut names = name.split('.');
-    for token in pattern.split('.') {
-        match (token, names.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (token, Some(name)) if token == name => {}
-            _ => return false,
-        }
-    }
-    names.next().is_none()
+pub fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '>'])
 }

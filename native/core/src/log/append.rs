@@ -2,11 +2,12 @@
 
 use super::dedup::{self, Producer, Producers, Remembered, Verdict};
 use super::partition::{Entry, NOT_PENDING};
-use super::{Log, Pending};
-use crate::batch::{self, Record, Verified};
+use super::{Log, Pending, PENDING_BYTES};
+use crate::batch::{self, Builder, Record, Verified, HEADER_LEN};
 use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_BATCH};
 use crate::ids;
 use crate::problem::{Code, Problem};
+use std::collections::HashMap;
 use xxhash_rust::xxh3::{xxh3_64, Xxh3};
 
 /// One record as a client gives it.
@@ -76,6 +77,32 @@ fn millis(ns: i64) -> i64 {
     ns.div_euclid(1_000_000)
 }
 
+/// Bytes that a record adds to the ring at most: a batch of its own with the longest numbers.
+fn footprint(record: &NewRecord<'_>) -> usize {
+    let numbers = 10;
+    let headers: usize = record.headers.iter().map(|(n, v)| n.len() + v.len() + 2 * numbers).sum();
+    let reserved = [record.key, record.content_type, record.idempotency_key];
+    let reserved: usize = reserved.iter().map(|part| part.unwrap_or_default().len() + 2 * numbers).sum();
+    ENVELOPE_LEN + HEADER_LEN + 8 * numbers + record.value.len() + headers + reserved
+}
+
+fn encoded<'a>(record: &NewRecord<'a>, timestamp_ms: i64) -> Record<'a> {
+    Record {
+        timestamp_ms,
+        key: record.key,
+        value: Some(record.value),
+        headers: record.headers,
+        ttl_s: record.ttl_s,
+        idempotency_key: record.idempotency_key,
+        content_type: record.content_type,
+    }
+}
+
+fn conflict(offset: impl std::fmt::Display) -> Problem {
+    let detail = format!("this idempotency key stored another message at offset {offset}");
+    Problem::new(Code::IdempotencyConflict, detail)
+}
+
 fn content_hash(record: &NewRecord<'_>) -> u64 {
     let mut hash = Xxh3::new();
     for part in [record.key.unwrap_or_default(), record.content_type.unwrap_or_default(), record.value] {
@@ -118,9 +145,7 @@ impl Log {
             let (key, content) = (dedup::key_hash(key), content_hash(record));
             if let Some(known) = self.keys.find(key, handle, now_ns) {
                 if known.content != content {
-                    let detail =
-                        format!("this idempotency key stored another message at offset {}", known.offset);
-                    return Err(Problem::new(Code::IdempotencyConflict, detail));
+                    return Err(conflict(known.offset));
                 }
                 self.counters.duplicates += 1;
                 return Ok(stored(known.offset, known.append_ms, true));
@@ -132,7 +157,7 @@ impl Log {
             self.counters.duplicates += 1;
             return Ok(stored(base, append_ms, true));
         }
-        self.admit(topic, handle, record.value.len(), record.value.len() as u64, options.expect)?;
+        self.admit(topic, handle, footprint(record), record.value.len() as u64, options.expect)?;
         let (topic_ttl, window_s) = match self.topics.get(topic).config.as_deref() {
             Some(config) => (config.ttl_s, config.dedup_window_s),
             None => (0, super::topics::Config::default().dedup_window_s),
@@ -165,6 +190,8 @@ impl Log {
         let now_ns = self.advance(now_ns);
         let mut chosen = None;
         let (mut bytes, mut largest) = (0, 0);
+        let mut trial = Builder::default();
+        let mut keyed: HashMap<u128, u64> = HashMap::new();
         for (at, record) in records.iter().enumerate() {
             let handle = self.choose(topic, record, options)?;
             if *chosen.get_or_insert(handle) != handle {
@@ -172,19 +199,26 @@ impl Log {
                 return Err(Problem::new(Code::InvalidMember, detail).at(format!("/messages/{at}")));
             }
             if let Some(key) = record.idempotency_key {
-                let known = self.keys.find(dedup::key_hash(key), handle, now_ns);
-                if let Some(known) = known.filter(|k| k.content != content_hash(record)) {
-                    let detail =
-                        format!("this idempotency key stored another message at offset {}", known.offset);
+                let (key, content) = (dedup::key_hash(key), content_hash(record));
+                if let Some(known) = self.keys.find(key, handle, now_ns).filter(|k| k.content != content) {
+                    return Err(conflict(known.offset).at(format!("/messages/{at}")));
+                }
+                if *keyed.entry(key).or_insert(content) != content {
+                    let detail = "this idempotency key stands before another message of the same publish";
                     return Err(Problem::new(Code::IdempotencyConflict, detail).at(format!("/messages/{at}")));
                 }
             }
-            bytes += record.value.len();
+            // What encoding would refuse is refused before anything is stored.
+            trial.clear();
+            trial
+                .push(&encoded(record, millis(now_ns)))
+                .map_err(|error| Problem::from(error).at(format!("/messages/{at}")))?;
+            bytes += footprint(record);
             largest = largest.max(record.value.len());
         }
         let Some(handle) = chosen else { return Ok(Vec::new()) };
-        let keyed = records.iter().filter(|r| r.idempotency_key.is_some()).count();
-        self.keys.reserve_many(keyed, now_ns)?;
+        let new_keys = keyed.keys().filter(|key| self.keys.find(**key, handle, now_ns).is_none()).count();
+        self.keys.reserve_many(new_keys, now_ns)?;
         self.admit(topic, handle, bytes, largest as u64, options.expect)?;
         let options = Options { expect: None, ..*options };
         records.iter().map(|record| self.publish(topic, record, &options, now_ns)).collect()
@@ -224,8 +258,12 @@ impl Log {
             return Ok(receipt);
         }
         let receipt = receipt(0, 0, false);
-        self.admit(topic, handle, bytes.len(), verified.value_bytes_max as u64, options.expect)?;
+        let total = ENVELOPE_LEN + bytes.len();
+        self.admit(topic, handle, total, verified.value_bytes_max as u64, options.expect)?;
         self.seal_part(handle);
+        if self.is_pinned(topic) {
+            self.pinned_bytes += total as u64;
+        }
         let base = self.parts[handle as usize].end;
         let topic_ttl = self.topics.get(topic).config.as_deref().map_or(0, |c| c.ttl_s);
         // Records without a lifetime of their own have the topic's.
@@ -339,7 +377,8 @@ impl Log {
     ) -> Result<(u64, i64), Problem> {
         let pending = self.parts[handle as usize].pending;
         let shared = pending != NOT_PENDING && producer.is_none();
-        let at = if shared && self.pending[pending as usize].has_room() {
+        let bytes_max = PENDING_BYTES.min(self.setup.memory_bytes_max / 8);
+        let at = if shared && self.pending[pending as usize].has_room(bytes_max) {
             pending as usize
         } else {
             self.seal_part(handle);
@@ -359,16 +398,9 @@ impl Log {
         };
         let pending = &mut self.pending[at];
         let append_ns = pending.append_ns;
-        let pushed = pending.builder.push(&Record {
-            timestamp_ms: millis(append_ns),
-            key: record.key,
-            value: Some(record.value),
-            headers: record.headers,
-            ttl_s: record.ttl_s,
-            idempotency_key: record.idempotency_key,
-            content_type: record.content_type,
-        });
-        if let Err(error) = pushed {
+        let before =
+            if pending.builder.is_empty() { 0 } else { ENVELOPE_LEN + pending.builder.encoded_len() };
+        if let Err(error) = pending.builder.push(&encoded(record, millis(append_ns))) {
             if pending.builder.is_empty() {
                 self.pending.pop();
                 self.parts[handle as usize].pending = NOT_PENDING;
@@ -380,9 +412,14 @@ impl Log {
             let expiry = append_ns + seconds(ttl);
             pending.expiry_ns = if pending.expiry_ns == 0 { expiry } else { pending.expiry_ns.min(expiry) };
         }
+        let after = ENVELOPE_LEN + pending.builder.encoded_len();
         let part = &mut self.parts[handle as usize];
         let offset = part.end;
         part.end += 1;
+        let topic = part.topic;
+        if self.is_pinned(topic) {
+            self.pinned_bytes += (after - before) as u64;
+        }
         if producer.is_some() {
             // Records with producer numbers never share a batch with others.
             self.seal_part(handle);
@@ -469,9 +506,6 @@ impl Log {
         }
         self.counters.batches += 1;
         if let Some(config) = self.topics.get(topic).config.as_deref() {
-            if config.discard_new {
-                self.pinned_bytes += total as u64;
-            }
             if config.retention_bytes > 0 || config.retention_count > 0 {
                 self.retire_part(handle, append_ns);
             }

@@ -2,7 +2,8 @@
 
 use crate::problem::{Code, Problem};
 use hashbrown::{HashMap, HashTable};
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// What a publish under an idempotency key stored.
@@ -25,7 +26,8 @@ pub struct Remembered {
 /// Idempotency keys of the node, each for its topic's window.
 pub struct Keys {
     entries: HashTable<Remembered>,
-    by_age: VecDeque<(i64, u128, u32)>,
+    /// End of window, key and partition; topics differ in their windows, so insertion order is not enough.
+    by_end: BinaryHeap<Reverse<(i64, u128, u32)>>,
     count_max: usize,
 }
 
@@ -44,7 +46,7 @@ impl Keys {
     /// An empty table of at most `count_max` keys.
     #[must_use]
     pub fn new(count_max: usize) -> Self {
-        Self { entries: HashTable::new(), by_age: VecDeque::new(), count_max }
+        Self { entries: HashTable::new(), by_end: BinaryHeap::new(), count_max }
     }
 
     /// Keys remembered.
@@ -97,16 +99,16 @@ impl Keys {
 
     /// Remembers a key for which [`Keys::reserve`] succeeded.
     pub fn insert(&mut self, entry: Remembered) {
-        self.by_age.push_back((entry.until_ns, entry.key, entry.part));
+        self.by_end.push(Reverse((entry.until_ns, entry.key, entry.part)));
         self.entries.insert_unique(table_hash(entry.key), entry, |e| table_hash(e.key));
     }
 
     fn expire(&mut self, now_ns: i64) {
-        while let Some(&(until, key, part)) = self.by_age.front() {
+        while let Some(&Reverse((until, key, part))) = self.by_end.peek() {
             if until > now_ns {
                 break;
             }
-            self.by_age.pop_front();
+            self.by_end.pop();
             let same = |e: &Remembered| e.key == key && e.part == part && e.until_ns == until;
             if let Ok(slot) = self.entries.find_entry(table_hash(key), same) {
                 slot.remove();
@@ -198,8 +200,8 @@ impl Producers {
         if let Some(batch) = known {
             return Ok(Verdict::Duplicate { base: batch.base, append_ms: batch.append_ms });
         }
-        // Distances by wrapping arithmetic tell "ahead" from "behind" on a wrapping counter.
-        if producer.sequence.wrapping_sub(state.next) > 0 {
+        // Distances on a counter of 31 bits tell "ahead" from "behind": less than half the circle is ahead.
+        if producer.sequence.wrapping_sub(state.next) & i32::MAX < 1 << 30 {
             return gap(state.next);
         }
         let detail = format!(
@@ -263,6 +265,28 @@ mod tests {
     fn sequences_wrap() {
         assert_eq!(following(i32::MAX, 1), 0);
         assert_eq!(following(i32::MAX - 1, 3), 1);
+    }
+
+    #[test]
+    fn ahead_and_behind_are_told_across_the_wrap() {
+        let mut producers = Producers::default();
+        producers.record(numbered(0, i32::MAX - 3), 2, 0, 0);
+        assert_eq!(producers.check(numbered(0, 3), 1).unwrap_err().code, Code::SequenceGap);
+        producers.record(numbered(0, i32::MAX - 1), 4, 2, 0);
+        assert_eq!(producers.check(numbered(0, 2), 1), Ok(Verdict::New));
+        assert_eq!(producers.check(numbered(0, i32::MAX), 1).unwrap_err().code, Code::SequenceTooOld);
+    }
+
+    #[test]
+    fn a_long_window_does_not_keep_keys_of_a_short_one() {
+        let mut keys = Keys::new(2);
+        for (name, until_ns) in [(b"a", 1000), (b"b", 10)] {
+            keys.reserve(0).unwrap();
+            let key = key_hash(name);
+            keys.insert(Remembered { key, part: 0, content: 1, offset: 4, append_ms: 0, until_ns });
+        }
+        keys.reserve(10).unwrap();
+        assert_eq!((keys.len(), keys.find_anywhere(key_hash(b"a"), 10).is_some()), (1, true));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub struct Counters {
     pub duplicates: u64,
     /// Records dropped at the bound of the memory tier.
     pub evicted_records: u64,
-    /// Records dropped by a topic's retention.
+    /// Records dropped by a topic's retention, or with their topic when its grace time was over.
     pub retired_records: u64,
 }
 
@@ -78,8 +78,8 @@ const PENDING_BYTES: usize = 256 * 1024;
 const PENDING_RECORDS: u32 = 4096;
 
 impl Pending {
-    fn has_room(&self) -> bool {
-        self.builder.encoded_len() < PENDING_BYTES && self.builder.count() < PENDING_RECORDS
+    fn has_room(&self, bytes_max: usize) -> bool {
+        self.builder.encoded_len() < bytes_max && self.builder.count() < PENDING_RECORDS
     }
 }
 
@@ -98,6 +98,7 @@ pub struct Log {
     retained: Vec<u32>,
     hidden: Vec<u32>,
     born: Vec<u32>,
+    /// Bytes, envelopes included, that live topics with `discard=new` hold or are about to seal.
     pinned_bytes: u64,
     last_ns: i64,
     random: u64,
@@ -244,8 +245,8 @@ impl Log {
             self.born.push(index);
         }
         if old.discard_new != config.discard_new {
-            let held: u64 =
-                self.topics.get(index).parts.as_slice().iter().map(|p| self.parts[*p as usize].bytes).sum();
+            self.seal(now_ns);
+            let held = self.held_bytes(index);
             self.pinned_bytes =
                 if config.discard_new { self.pinned_bytes + held } else { self.pinned_bytes - held };
         }
@@ -259,8 +260,12 @@ impl Log {
 
     /// Takes a topic out of sight. Its messages can be brought back within the grace time while memory holds them.
     pub fn delete_topic(&mut self, name: &[u8], now_ns: i64) -> bool {
+        let now_ns = self.advance(now_ns);
         self.seal(now_ns);
         let Some(index) = self.topic(name) else { return false };
+        if self.is_pinned(index) {
+            self.pinned_bytes -= self.held_bytes(index);
+        }
         self.topics.hide(index, now_ns);
         self.hidden.push(index);
         self.wake_all(index);
@@ -274,8 +279,25 @@ impl Log {
         if !self.topics.unhide(self.hidden[at]) {
             return false;
         }
-        self.hidden.remove(at);
+        let index = self.hidden.remove(at);
+        if self.is_pinned(index) {
+            self.pinned_bytes += self.held_bytes(index);
+        }
+        if self.topics.get(index).config().has_retention() && !self.retained.contains(&index) {
+            self.retained.push(index);
+        }
+        self.wake_all(index);
         true
+    }
+
+    /// Whether a topic's batches may not be dropped for want of room.
+    fn is_pinned(&self, topic: u32) -> bool {
+        let topic = self.topics.get(topic);
+        topic.deleted_ns == 0 && topic.config.as_deref().is_some_and(|c| c.discard_new)
+    }
+
+    fn held_bytes(&self, topic: u32) -> u64 {
+        self.topics.get(topic).parts.as_slice().iter().map(|p| self.parts[*p as usize].bytes).sum()
     }
 
     fn wake_all(&mut self, topic: u32) {
@@ -331,6 +353,12 @@ impl Log {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Bytes that topics with `discard=new` hold: at half of the memory tier they refuse.
+    #[must_use]
+    pub fn pinned_bytes(&self) -> u64 {
+        self.pinned_bytes
     }
 
     /// The memory tier.

@@ -61,6 +61,9 @@ impl Log {
     /// One record, or `None` when it is not there or its lifetime is over.
     #[must_use]
     pub fn find(&self, handle: u32, offset: u64, now_ns: i64) -> Option<Found> {
+        if offset < self.part(handle).low {
+            return None;
+        }
         let batch = self.batches(handle, offset).next()?;
         let mut scratch = Vec::new();
         let records = crate::batch::records(batch.bytes, &mut scratch).ok()?;
@@ -83,7 +86,7 @@ impl Log {
         })
     }
 
-    /// Readable records of all live topics: appended less dropped.
+    /// Records held: appended less dropped. Those of a deleted topic count until its grace time is over.
     #[must_use]
     pub fn records_held(&self) -> u64 {
         self.counters.records - self.counters.evicted_records - self.counters.retired_records

@@ -16,8 +16,14 @@ fn base_offset(batch: &[u8]) -> u64 {
 
 impl Log {
     /// Drops the oldest chunks until `size` bytes fit.
+    ///
+    /// Every chunk is looked at once: what may not be dropped moves to the head, packed, and is not looked at again. Its
+    /// bound is half of the tier, so that at worst one chunk is allocated above the bound.
     pub(super) fn make_room(&mut self, size: usize) {
-        while self.ring.must_evict(size) {
+        for _ in 0..self.ring.sealed_count() {
+            if !self.ring.must_evict(size) {
+                break;
+            }
             let Some((number, chunk)) = self.ring.evict() else { break };
             let bytes = chunk.bytes();
             let mut at = 0;
@@ -45,13 +51,14 @@ impl Log {
         if !held {
             return; // retired before
         }
-        let entry = self.topics.get(topic);
-        if entry.deleted_ns == 0 && entry.config.as_deref().is_some_and(|c| c.discard_new) {
+        if self.is_pinned(topic) {
             // It may not be dropped: it moves to the head of the ring with the same bytes.
             let position = self.ring.append(bytes.len(), |out| out.copy_from_slice(bytes));
             self.parts[handle as usize].index.relocate(base, position);
             return;
         }
+        // Batches with lower offsets lie further on only where they moved while the topic had discard=new.
+        let moved: usize = (0..at).filter_map(|i| index.get(i)).map(|entry| self.envelope_at(entry).1).sum();
         let part = &mut self.parts[handle as usize];
         let before = part.low;
         for _ in 0..=at {
@@ -60,10 +67,7 @@ impl Log {
         let next = base + u64::from(envelope.records_count);
         part.low = part.index.get(0).map_or(next, |e| e.base).max(part.low);
         self.counters.evicted_records += part.low - before;
-        part.bytes = part.bytes.saturating_sub(bytes.len() as u64);
-        if part.index.is_empty() {
-            part.bytes = 0;
-        }
+        part.bytes -= (moved + bytes.len()) as u64;
     }
 
     /// Applies a topic's retention to all its partitions.
@@ -77,8 +81,9 @@ impl Log {
     pub(super) fn retire_part(&mut self, handle: u32, now_ns: i64) {
         let topic = self.parts[handle as usize].topic;
         let Some(config) = self.topics.get(topic).config.as_deref() else { return };
-        let (age, bytes_max, count_max, pinned) =
-            (config.retention_age_s, config.retention_bytes, config.retention_count, config.discard_new);
+        let (age, bytes_max, count_max) =
+            (config.retention_age_s, config.retention_bytes, config.retention_count);
+        let pinned = self.is_pinned(topic);
         let before = self.parts[handle as usize].low;
         if count_max > 0 {
             let part = &mut self.parts[handle as usize];
@@ -96,10 +101,10 @@ impl Log {
             }
             let part = &mut self.parts[handle as usize];
             part.index.pop();
-            part.bytes = part.bytes.saturating_sub(total as u64);
+            part.bytes -= total as u64;
             part.low = part.low.max(end);
             if pinned {
-                self.pinned_bytes = self.pinned_bytes.saturating_sub(total as u64);
+                self.pinned_bytes -= total as u64;
             }
         }
         self.counters.retired_records += self.parts[handle as usize].low - before;
@@ -132,6 +137,7 @@ impl Log {
                 let part = &mut self.parts[handle as usize];
                 part.index = Index::Empty;
                 part.producers = None;
+                self.counters.retired_records += part.end - part.low;
                 part.low = part.end;
                 part.bytes = 0;
             }
