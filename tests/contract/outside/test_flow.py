@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import pytest
 from websockets.sync.client import connect
 
+from tests.contract.outside.conftest import StartNode
 from tests.contract.outside.running_node import RunningNode, until
 from tests.contract.outside.wire import Wire
 
@@ -358,3 +359,35 @@ def _is_established(port: int, client: tuple[str, int]) -> bool:
     return any(
         row[1].endswith(wanted[0]) and row[2].endswith(wanted[1]) and row[3] == "01" for row in rows
     )
+
+
+def test_an_event_stream_that_stalled_until_retention_overtook_it_is_told_of_the_gap(
+    start_node: StartNode,
+) -> None:
+    """Never a silent skip: what is missing lies between two offsets of a ``gap`` event."""
+    node = start_node("-memoryMaxSize=16777216")
+    node.fill("ring", 2_000, "x" * 1000)
+    with Wire(node.port, receive_bytes=TINY) as wire:
+        wire.send(get("/v1/topics/ring/messages?from=earliest", "Accept: text/event-stream"))
+        for _ in range(8):
+            node.fill("ring", 4_000, "y" * 1000)
+        lowest = node.get("/v1/topics/ring/messages?limit=1")["messages"][0]["offset"]
+        assert lowest > 2_000
+        expected, gaps, last = 0, 0, 33_999
+        while expected <= last:
+            event = wire.until(b"\n\n")
+            assert event, "the node ended the stream"
+            if event.startswith(b"event: gap") or b"\nevent: gap" in event:
+                gaps += 1
+                expected = -1
+                continue
+            at = event.find(b'"offset":')
+            if at < 0:
+                continue
+            offset = int(event[at + 9 :].split(b",", 1)[0])
+            if expected < 0:
+                assert offset >= lowest
+            else:
+                assert offset == expected, "skipped without a gap"
+            expected = offset + 1
+    assert gaps == 1
