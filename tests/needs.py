@@ -4,6 +4,7 @@ A test says ``@pytest.mark.needs("chromium")`` and calls the finder of that name
 skips it where the finder gives nothing, and names it in the closing block of the run.
 """
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -34,6 +35,26 @@ def chromium() -> str | None:
 def curl() -> str | None:
     """Path of curl, which the commands of the README call."""
     return _working("curl")
+
+
+def chromedriver() -> str | None:
+    """Path of the driver that goes with Debian's Chromium."""
+    return _working("chromedriver")
+
+
+def _importable(name: str) -> str | None:
+    found = importlib.util.find_spec(name)
+    return found.origin if found is not None else None
+
+
+def selenium() -> str | None:
+    """Where selenium is installed, which drives a browser."""
+    return _importable("selenium")
+
+
+def schemathesis() -> str | None:
+    """Where schemathesis is installed, which makes requests from an OpenAPI document."""
+    return _importable("schemathesis")
 
 
 def python27() -> str | None:
@@ -84,6 +105,9 @@ def _stamp(*paths: str) -> str:
 FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromium": (chromium, "no working chromium on PATH (Debian: apt install chromium)"),
     "curl": (curl, "no curl on PATH (Debian: apt install curl)"),
+    "chromedriver": (chromedriver, "no chromedriver on PATH (Debian: apt install chromium-driver)"),
+    "selenium": (selenium, "no selenium (pip install -e '.[e2e]')"),
+    "schemathesis": (schemathesis, "no schemathesis (pip install -e '.[fuzz]')"),
     "python2.7": (
         python27,
         "no Python 2.7 for Autobahn (pyenv install 2.7.18, or SPRAWL_PYTHON27=path)",
