@@ -22,16 +22,51 @@ const SECOND: i64 = 1_000_000_000;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Publish { topic: usize, size: usize, key: Option<u8>, id: Option<u8>, ttl_s: u32, empty: bool, last: bool },
-    Batch { topic: usize, count: usize, size: usize, ttl_s: u32 },
-    Numbered { topic: usize, producer: u8, ahead: i32 },
-    Atomic { topic: usize, count: usize, id: Option<u8> },
-    Put { topic: usize, config: Config },
-    Delete { topic: usize },
-    Undelete { topic: usize },
-    EndTick { after: i64 },
-    Sweep { after: i64 },
-    Time { topic: usize, back: i64 },
+    Publish {
+        topic: usize,
+        size: usize,
+        key: Option<u8>,
+        id: Option<u8>,
+        ttl_s: u32,
+        empty: bool,
+        last: bool,
+    },
+    Batch {
+        topic: usize,
+        count: usize,
+        size: usize,
+        ttl_s: u32,
+    },
+    Numbered {
+        topic: usize,
+        producer: u8,
+        ahead: i32,
+    },
+    Atomic {
+        topic: usize,
+        count: usize,
+        id: Option<u8>,
+    },
+    Put {
+        topic: usize,
+        config: Config,
+    },
+    Delete {
+        topic: usize,
+    },
+    Undelete {
+        topic: usize,
+    },
+    EndTick {
+        after: i64,
+    },
+    Sweep {
+        after: i64,
+    },
+    Time {
+        topic: usize,
+        back: i64,
+    },
 }
 
 fn size() -> impl Strategy<Value = usize> {
@@ -44,7 +79,15 @@ fn after() -> impl Strategy<Value = i64> {
 
 fn config() -> impl Strategy<Value = Config> {
     let few = |values: &'static [u64]| prop::sample::select(values);
-    (1..4u32, any::<bool>(), few(&[0, 0, 3]), few(&[0, 0, 5]), few(&[0, 0, 20_000]), few(&[0, 0, 7]), few(&[1, 60]))
+    (
+        1..4u32,
+        any::<bool>(),
+        few(&[0, 0, 3]),
+        few(&[0, 0, 5]),
+        few(&[0, 0, 20_000]),
+        few(&[0, 0, 7]),
+        few(&[1, 60]),
+    )
         .prop_map(|(partitions, discard_new, ttl_s, age, bytes, count, dedup_window_s)| Config {
             partitions,
             discard_new,
@@ -158,7 +201,15 @@ impl Twin {
 
     fn insert(&mut self, name: &'static str, index: u32, config: Config) -> usize {
         let parts = (0..config.partitions).map(|_| Part::default()).collect();
-        self.topics.push(Topic { name, index, deleted_ns: None, forgotten: false, was_pinned: false, config, parts });
+        self.topics.push(Topic {
+            name,
+            index,
+            deleted_ns: None,
+            forgotten: false,
+            was_pinned: false,
+            config,
+            parts,
+        });
         self.topics.len() - 1
     }
 
@@ -178,14 +229,25 @@ impl Twin {
         match code {
             Code::StorageFull => {
                 assert!(config.discard_new);
-                assert!(self.log.pinned_bytes() + (size as u64) + 1000 > MEMORY as u64 / 2, "refused too early");
+                assert!(
+                    self.log.pinned_bytes() + (size as u64) + 1000 > MEMORY as u64 / 2,
+                    "refused too early"
+                );
             }
             Code::TooLarge => assert!(size + 1000 > MEMORY / 4 || size as u64 > config.message_bytes_max),
             other => panic!("unexpected refusal {other:?}"),
         }
     }
 
-    fn publish(&mut self, topic: usize, size: usize, key: Option<u8>, id: Option<u8>, ttl_s: u32, expect: Option<bool>) {
+    fn publish(
+        &mut self,
+        topic: usize,
+        size: usize,
+        key: Option<u8>,
+        id: Option<u8>,
+        ttl_s: u32,
+        expect: Option<bool>,
+    ) {
         let at = self.target(topic);
         // The same id always brings a value of the id, so that content is equal unless the size differs.
         let serial = id.map_or(self.serial, |id| 1 << 40 | u64::from(id));
@@ -208,7 +270,11 @@ impl Twin {
             partition: if key.is_none() { Some(0) } else { None },
             expect: expect.map(|empty| {
                 let part = &self.topics[at].parts[number.unwrap_or(0) as usize];
-                if empty { Expect::Empty } else { Expect::Last((part.records.len() as u64).wrapping_sub(1)) }
+                if empty {
+                    Expect::Empty
+                } else {
+                    Expect::Last((part.records.len() as u64).wrapping_sub(1))
+                }
             }),
             ..Options::default()
         };
@@ -244,13 +310,22 @@ impl Twin {
             }
             (Err(problem), None) if problem.code == Code::ExpectationFailed => {
                 let part = &self.topics[at].parts[number];
-                assert!(expect == Some(true) && !is_empty || expect == Some(false) && part.records.is_empty());
+                assert!(
+                    expect == Some(true) && !is_empty || expect == Some(false) && part.records.is_empty()
+                );
             }
             (Err(problem), None) => self.refused(problem.code, at, value.len()),
         }
     }
 
-    fn batch(&mut self, topic: usize, count: usize, size: usize, ttl_s: u32, producer: Option<Producer>) -> bool {
+    fn batch(
+        &mut self,
+        topic: usize,
+        count: usize,
+        size: usize,
+        ttl_s: u32,
+        producer: Option<Producer>,
+    ) -> bool {
         let at = self.target(topic);
         let mut builder = Builder::new();
         let mut values = Vec::new();
@@ -259,7 +334,12 @@ impl Twin {
             self.serial += 1;
             // Every second record has a lifetime of its own.
             let ttl_s = (ttl_s > 0 && i % 2 == 0).then_some(ttl_s);
-            let record = Record { timestamp_ms: 5, value: values.last().map(Vec::as_slice), ttl_s, ..Record::default() };
+            let record = Record {
+                timestamp_ms: 5,
+                value: values.last().map(Vec::as_slice),
+                ttl_s,
+                ..Record::default()
+            };
             builder.push(&record).unwrap();
         }
         let mut bytes = Vec::new();
@@ -483,7 +563,10 @@ impl Twin {
             assert_eq!(envelope.topic_id, self.log.topics().get(topic.index).id);
             assert_eq!(usize::from(envelope.partition), number);
             assert_eq!(entry.base, next.unwrap_or(entry.base), "a hole in the index");
-            assert!(entry.base + u64::from(envelope.records_count) > part.low, "a batch below the low offset");
+            assert!(
+                entry.base + u64::from(envelope.records_count) > part.low,
+                "a batch below the low offset"
+            );
             next = Some(entry.base + u64::from(envelope.records_count));
             bytes += total as u64;
         }

@@ -398,7 +398,8 @@ impl Log {
         };
         let pending = &mut self.pending[at];
         let append_ns = pending.append_ns;
-        let before = if pending.builder.is_empty() { 0 } else { ENVELOPE_LEN + pending.builder.encoded_len() };
+        let before =
+            if pending.builder.is_empty() { 0 } else { ENVELOPE_LEN + pending.builder.encoded_len() };
         if let Err(error) = pending.builder.push(&encoded(record, millis(append_ns))) {
             if pending.builder.is_empty() {
                 self.pending.pop();
