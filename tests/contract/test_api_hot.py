@@ -318,7 +318,9 @@ def test_an_atomic_batch_lies_together(http: httpx.Client, topic: str) -> None:
     assert [result["offset"] for result in results] == list(range(10))
 
 
-@pytest.mark.parametrize("query", ["?atomic=maybe", "?unknown=1", "?partition=x", "?durability=disk"])
+@pytest.mark.parametrize(
+    "query", ["?atomic=maybe", "?unknown=1", "?partition=x", "?durability=disk"]
+)
 def test_an_unknown_parameter_of_a_publish_is_refused(
     http: httpx.Client, topic: str, query: str
 ) -> None:
@@ -592,7 +594,10 @@ def ten(node: RunningNode) -> str:
     topic = f"ten-{uuid.uuid4().hex}"
     with httpx.Client(base_url=node.url, verify=False) as http:
         for n in range(10):
-            headers = {"Sprawl-Key": "even" if n % 2 == 0 else "odd", "Sprawl-Header-third": str(n % 3)}
+            headers = {
+                "Sprawl-Key": "even" if n % 2 == 0 else "odd",
+                "Sprawl-Header-third": str(n % 3),
+            }
             http.post(stream_of(topic), content=b"%d" % n, headers=headers)
     return topic
 
@@ -719,7 +724,9 @@ def test_below_retention_is_410_with_a_cursor_that_goes_on(http: httpx.Client, t
     problem = assert_problem(http.get(f"{stream_of(topic)}?from=offset:0"), 410, "offset_expired")
     (cursor,) = re.findall(r"cursor:([\w-]{36})", problem["detail"])
     assert payloads(http, topic, f"?from=cursor:{cursor}") == ["3", "4"]
-    with http.stream("GET", f"{stream_of(topic)}?from=earliest&limit=2", headers={"Accept": SSE}) as s:
+    with http.stream(
+        "GET", f"{stream_of(topic)}?from=earliest&limit=2", headers={"Accept": SSE}
+    ) as s:
         assert [event["data"]["payload"] for event in events_of(s)] == ["3", "4"]
 
 
@@ -889,9 +896,7 @@ def test_a_configuration_outside_its_bounds_is_refused(
     assert http.get(f"/v1/topics/{topic}").status_code == 404
 
 
-def test_every_member_of_a_configuration_is_kept_and_counts(
-    http: httpx.Client, topic: str
-) -> None:
+def test_every_member_of_a_configuration_is_kept_and_counts(http: httpx.Client, topic: str) -> None:
     config = {
         "partitions": 2,
         "replicas": 1,

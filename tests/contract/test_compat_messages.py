@@ -364,7 +364,11 @@ def test_the_same_id_again_is_the_same_subscription(http: httpx.Client, topic: s
     first = http.post("/subscribe/", json=body)
     assert http.post("/subscribe", json=body).text == first.text
     shown = http.get(f"/topics/{topic}").json()
-    assert (shown["subscriber_count"], shown["subscribers"], shown["has_subscribers"]) == (1, 1, True)
+    assert (shown["subscriber_count"], shown["subscribers"], shown["has_subscribers"]) == (
+        1,
+        1,
+        True,
+    )
 
 
 @pytest.mark.parametrize("path", ["/subscribe", "/unsubscribe"])
@@ -503,7 +507,11 @@ def test_all_topics_are_listed_and_paged(http: httpx.Client, topic: str) -> None
     assert whole["count"] == len(names) == len(set(names))
     assert {f"{topic}.{number}" for number in range(3)} <= set(names)
     empty = next(shown for shown in whole["topics"] if shown["name"] == f"{topic}.0")
-    assert (empty["message_count"], empty["oldest_message"], empty["newest_message"]) == (0, None, None)
+    assert (empty["message_count"], empty["oldest_message"], empty["newest_message"]) == (
+        0,
+        None,
+        None,
+    )
 
     paged: list[str] = []
     query: dict[str, str] = {"limit": "2"}
