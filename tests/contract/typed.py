@@ -1,11 +1,12 @@
 """Commands as people type them: found in the code blocks of a page, run by bash in a directory.
 
-In: Markdown; commands. Out: results. A command is run as it stands, after two substitutions that
-keep tests of one machine out of each other's way:
+In: Markdown; commands. Out: results. A command is run as it stands, after substitutions that keep
+tests of one machine out of each other's way and need nothing beyond bash and curl:
 
 - every port number that the page names (``Place.ports``) becomes a port that was free;
 - a ``sprawlctl`` without ``-n`` is given its default, ``-n http://localhost:8080``, so that there
-  is a port to substitute.
+  is a port to substitute;
+- where jq is not installed, ``| jq`` is ``| python3 -m json.tool``.
 
 Programs without an address on their command line are told it by variables (``environment``).
 """
@@ -182,9 +183,6 @@ class Place:
             made.mkdir()
         (self.directory / "scripts").symlink_to(ROOT / "scripts")
         self.link_programs(tools if linked_in is None else self.directory / linked_in)
-        if shutil.which("jq") is None:
-            (tools / "jq").write_text("#!/bin/sh\nexec python3 -m json.tool\n")
-            (tools / "jq").chmod(0o755)
         named = list(ports)
         self.ports = dict(zip(named, free_ports(len(named)), strict=True))
         kept = {k: v for k, v in os.environ.items() if k == _KEPT or not k.startswith(_OURS)}
@@ -202,6 +200,8 @@ class Place:
 
     def substituted(self, command: str) -> str:
         """The command with this place's ports; see the module."""
+        if shutil.which("jq") is None:
+            command = command.replace("| jq", "| python3 -m json.tool")
         spelled = _CTL_WITHOUT_NODE.sub("sprawlctl -n http://localhost:8080", command)
         numbers = "|".join(map(str, self.ports))
         return re.sub(
