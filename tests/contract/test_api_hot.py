@@ -82,7 +82,7 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     return problem
 
 
-# Publish: raw
+# --- publish (raw) ---
 
 
 def test_a_raw_publish_answers_exactly_so(http: httpx.Client, topic: str) -> None:
@@ -247,7 +247,7 @@ def test_the_level_the_partition_and_not_to_wait(http: httpx.Client, topic: str)
     assert len(keyed) == 1
 
 
-# Publish: JSON
+# --- publish (JSON) ---
 
 
 def test_every_member_of_a_json_message_is_kept(http: httpx.Client, topic: str) -> None:
@@ -330,7 +330,7 @@ def test_an_unknown_parameter_of_a_publish_is_refused(
     assert http.get(f"/v1/topics/{topic}").status_code == 404
 
 
-# Publish: NDJSON
+# --- publish (NDJSON) ---
 
 
 def test_lines_are_answered_as_they_come(wire: Wire, http: httpx.Client, topic: str) -> None:
@@ -384,7 +384,7 @@ def test_a_stream_whose_framing_is_lost_says_why_and_ends(
     assert payloads(http, topic) == ["a"]
 
 
-# Publish: RecordBatch
+# --- publish (RecordBatch) ---
 
 
 @pytest.mark.parametrize("codec", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
@@ -422,7 +422,7 @@ def test_the_numbers_of_a_batchs_producer_are_kept(http: httpx.Client, topic: st
     assert len(read(http, topic)) == 6
 
 
-# Publish: bad input. Nothing is stored; the connection stays unless framing is lost.
+# --- publish (bad input. Nothing is stored; the connection stays unless framing is lost.) ---
 
 
 def sealed(batch: bytes) -> bytes:
@@ -585,7 +585,7 @@ def test_another_method_is_405_and_names_those_there_are(http: httpx.Client, top
         assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
-# Read: where it begins
+# --- read (where it begins) ---
 
 
 @pytest.fixture(scope="module")
@@ -770,7 +770,7 @@ def test_a_read_over_too_many_partitions_points_to_one(http: httpx.Client, topic
     assert payloads(http, topic, "?partition=64") == ["x"]
 
 
-# Read: forms
+# --- read (forms) ---
 
 
 Event = dict[str, Any]

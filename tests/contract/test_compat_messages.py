@@ -341,7 +341,7 @@ def test_a_full_topic_that_keeps_the_old_is_507(http: httpx.Client, topic: str) 
     assert (refused.json()["outcome"], refused.json()["retryable"]) == ("none", True)
 
 
-# POST /subscribe, POST /unsubscribe, DELETE /subscribe/{id}
+# --- the subscribe routes ---
 
 
 def test_subscribe_answers_exactly_so(http: httpx.Client, node: RunningNode, topic: str) -> None:
@@ -439,7 +439,7 @@ def _text(file: Path) -> str:
     return file.read_text(errors="replace")
 
 
-# GET /messages/{id}
+# --- one message ---
 
 
 def test_a_message_is_exactly_so_by_both_ids(http: httpx.Client, topic: str) -> None:
@@ -481,7 +481,7 @@ def test_a_message_that_retention_dropped_is_410(http: httpx.Client, topic: str)
     eventually(lambda: http.get(f"/messages/{first}").status_code == 410, "it is never dropped")
 
 
-# GET /topics, GET /topics/{topic}
+# --- topics ---
 
 
 def test_a_topic_is_exactly_so(http: httpx.Client, topic: str) -> None:
