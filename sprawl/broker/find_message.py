@@ -42,9 +42,7 @@ def find_message(engine: Engine, message_id: str) -> FoundMessage:
     raise NotFound(f"message {message_id[:64]!r} is not held here", code="message_not_found")
 
 
-def _unless_gone(
-    message_id: str, find: Callable[[], StoredMessage | None]
-) -> StoredMessage | None:
+def _unless_gone(message_id: str, find: Callable[[], StoredMessage | None]) -> StoredMessage | None:
     try:
         return find()
     except Expired as error:

@@ -83,7 +83,7 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     return problem
 
 
-# Publish: raw
+# --- publish (raw) ---
 
 
 def test_a_raw_publish_answers_exactly_so(http: httpx.Client, topic: str) -> None:
@@ -249,7 +249,7 @@ def test_the_level_the_partition_and_not_to_wait(http: httpx.Client, topic: str)
     assert len(keyed) == 1
 
 
-# Publish: JSON
+# --- publish (JSON) ---
 
 
 def test_every_member_of_a_json_message_is_kept(http: httpx.Client, topic: str) -> None:
@@ -320,7 +320,9 @@ def test_an_atomic_batch_lies_together(http: httpx.Client, topic: str) -> None:
     assert [result["offset"] for result in results] == list(range(10))
 
 
-@pytest.mark.parametrize("query", ["?atomic=maybe", "?unknown=1", "?partition=x", "?durability=disk"])
+@pytest.mark.parametrize(
+    "query", ["?atomic=maybe", "?unknown=1", "?partition=x", "?durability=disk"]
+)
 def test_an_unknown_parameter_of_a_publish_is_refused(
     http: httpx.Client, topic: str, query: str
 ) -> None:
@@ -330,7 +332,7 @@ def test_an_unknown_parameter_of_a_publish_is_refused(
     assert http.get(f"/v1/topics/{topic}").status_code == 404
 
 
-# Publish: NDJSON
+# --- publish (NDJSON) ---
 
 
 def test_lines_are_answered_as_they_come(wire: Wire, http: httpx.Client, topic: str) -> None:
@@ -385,7 +387,7 @@ def test_a_stream_whose_framing_is_lost_says_why_and_ends(
     assert payloads(http, topic) == ["a"]
 
 
-# Publish: RecordBatch
+# --- publish (RecordBatch) ---
 
 
 @pytest.mark.parametrize("codec", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
@@ -423,7 +425,7 @@ def test_the_numbers_of_a_batchs_producer_are_kept(http: httpx.Client, topic: st
     assert len(read(http, topic)) == 6
 
 
-# Publish: bad input. Nothing is stored; the connection stays unless framing is lost.
+# --- publish (bad input. Nothing is stored; the connection stays unless framing is lost.) ---
 
 
 def sealed(batch: bytes) -> bytes:
@@ -586,7 +588,7 @@ def test_another_method_is_405_and_names_those_there_are(http: httpx.Client, top
         assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
-# Read: where it begins
+# --- read (where it begins) ---
 
 
 @pytest.fixture(scope="module")
@@ -595,7 +597,10 @@ def ten(node: RunningNode) -> str:
     topic = f"ten-{uuid.uuid4().hex}"
     with httpx.Client(base_url=node.url, verify=False) as http:
         for n in range(10):
-            headers = {"Sprawl-Key": "even" if n % 2 == 0 else "odd", "Sprawl-Header-third": str(n % 3)}
+            headers = {
+                "Sprawl-Key": "even" if n % 2 == 0 else "odd",
+                "Sprawl-Header-third": str(n % 3),
+            }
             http.post(stream_of(topic), content=b"%d" % n, headers=headers)
     return topic
 
@@ -722,7 +727,9 @@ def test_below_retention_is_410_with_a_cursor_that_goes_on(http: httpx.Client, t
     problem = assert_problem(http.get(f"{stream_of(topic)}?from=offset:0"), 410, "offset_expired")
     (cursor,) = re.findall(r"cursor:([\w-]{36})", problem["detail"])
     assert payloads(http, topic, f"?from=cursor:{cursor}") == ["3", "4"]
-    with http.stream("GET", f"{stream_of(topic)}?from=earliest&limit=2", headers={"Accept": SSE}) as s:
+    with http.stream(
+        "GET", f"{stream_of(topic)}?from=earliest&limit=2", headers={"Accept": SSE}
+    ) as s:
         assert [event["data"]["payload"] for event in events_of(s)] == ["3", "4"]
 
 
@@ -767,7 +774,7 @@ def test_a_read_over_too_many_partitions_points_to_one(http: httpx.Client, topic
     assert payloads(http, topic, "?partition=64") == ["x"]
 
 
-# Read: forms
+# --- read (forms) ---
 
 
 Event = dict[str, Any]
@@ -893,9 +900,7 @@ def test_a_configuration_outside_its_bounds_is_refused(
     assert http.get(f"/v1/topics/{topic}").status_code == 404
 
 
-def test_every_member_of_a_configuration_is_kept_and_counts(
-    http: httpx.Client, topic: str
-) -> None:
+def test_every_member_of_a_configuration_is_kept_and_counts(http: httpx.Client, topic: str) -> None:
     config = {
         "partitions": 2,
         "replicas": 1,

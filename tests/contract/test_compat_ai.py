@@ -74,7 +74,11 @@ def test_what_needs_a_predictor_is_501(
     shown = answer.json()
     assert list(shown) == members
     assert (shown["code"], shown["status"]) == ("not_available", 501)
-    assert (shown["retryable"], shown["outcome"], shown.get("success", False)) == (False, "none", False)
+    assert (shown["retryable"], shown["outcome"], shown.get("success", False)) == (
+        False,
+        "none",
+        False,
+    )
     assert shown["error"] == f"{method} {path.partition('?')[0]} is not available in this version"
 
 

@@ -341,7 +341,7 @@ def test_a_full_topic_that_keeps_the_old_is_507(http: httpx.Client, topic: str) 
     assert (refused.json()["outcome"], refused.json()["retryable"]) == ("none", True)
 
 
-# POST /subscribe, POST /unsubscribe, DELETE /subscribe/{id}
+# --- the subscribe routes ---
 
 
 def test_subscribe_answers_exactly_so(http: httpx.Client, node: RunningNode, topic: str) -> None:
@@ -364,7 +364,11 @@ def test_the_same_id_again_is_the_same_subscription(http: httpx.Client, topic: s
     first = http.post("/subscribe/", json=body)
     assert http.post("/subscribe", json=body).text == first.text
     shown = http.get(f"/topics/{topic}").json()
-    assert (shown["subscriber_count"], shown["subscribers"], shown["has_subscribers"]) == (1, 1, True)
+    assert (shown["subscriber_count"], shown["subscribers"], shown["has_subscribers"]) == (
+        1,
+        1,
+        True,
+    )
 
 
 @pytest.mark.parametrize("path", ["/subscribe", "/unsubscribe"])
@@ -435,7 +439,7 @@ def _text(file: Path) -> str:
     return file.read_text(errors="replace")
 
 
-# GET /messages/{id}
+# --- one message ---
 
 
 def test_a_message_is_exactly_so_by_both_ids(http: httpx.Client, topic: str) -> None:
@@ -477,7 +481,7 @@ def test_a_message_that_retention_dropped_is_410(http: httpx.Client, topic: str)
     eventually(lambda: http.get(f"/messages/{first}").status_code == 410, "it is never dropped")
 
 
-# GET /topics, GET /topics/{topic}
+# --- topics ---
 
 
 def test_a_topic_is_exactly_so(http: httpx.Client, topic: str) -> None:
@@ -503,7 +507,11 @@ def test_all_topics_are_listed_and_paged(http: httpx.Client, topic: str) -> None
     assert whole["count"] == len(names) == len(set(names))
     assert {f"{topic}.{number}" for number in range(3)} <= set(names)
     empty = next(shown for shown in whole["topics"] if shown["name"] == f"{topic}.0")
-    assert (empty["message_count"], empty["oldest_message"], empty["newest_message"]) == (0, None, None)
+    assert (empty["message_count"], empty["oldest_message"], empty["newest_message"]) == (
+        0,
+        None,
+        None,
+    )
 
     paged: list[str] = []
     query: dict[str, str] = {"limit": "2"}

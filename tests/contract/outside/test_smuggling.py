@@ -233,8 +233,8 @@ def test_ten_thousand_pipelined_requests_are_answered_in_order(node: RunningNode
         b"POST /v1/topics/piped/messages HTTP/1.1\r\nHost: node\r\nContent-Length: 1\r\n\r\nx",
         b"GET /v1/topics/piped/messages?limit=1 HTTP/1.1\r\nHost: node\r\n\r\n",
         b"GET /none-%d HTTP/1.1\r\nHost: node\r\n\r\n",
-        b"POST /publish HTTP/1.1\r\nHost: node\r\nContent-Length: 29\r\n\r\n"
-        b'{"topic":"piped","payload":1}',
+        b"POST /publish HTTP/1.1\r\nHost: node\r\nContent-Length: 29\r\n\r\n%b"
+        % b'{"topic":"piped","payload":1}',
     )
     count = 10_000
     data = b"".join(
@@ -257,7 +257,9 @@ def test_ten_thousand_pipelined_requests_are_answered_in_order(node: RunningNode
                 received += piece
     statuses = [int(s) for s in re.findall(rb"HTTP/1.1 (\d+) ", received)]
     assert statuses == [(201, 200, 404, 400)[n % 4] for n in range(count)]
-    offsets = [int(o) for o in re.findall(rb'"topic":"piped","partition":0,"offset":(\d+)', received)]
+    offsets = [
+        int(o) for o in re.findall(rb'"topic":"piped","partition":0,"offset":(\d+)', received)
+    ]
     assert offsets == sorted(offsets)
     named = [int(n) for n in re.findall(rb"nothing is at '/none-(\d+)'", received)]
     assert named == list(range(2, count, 4))

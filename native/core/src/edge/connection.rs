@@ -70,7 +70,7 @@ pub enum Step {
 
 /// Bytes of a stream of lines that are answered before the answers are weighed: a line of two bytes can cost a
 /// problem of some hundred.
-const LINES_PIECE_BYTES: usize = 4_096;
+const LINES_PIECE_BYTES: usize = 1_024;
 enum State {
     /// Between requests, or inside one whose bytes are not complete.
     Request,
