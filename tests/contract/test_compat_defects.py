@@ -56,9 +56,7 @@ def publish(http: httpx.Client, topic: str, **members: object) -> dict[str, str]
 # Delivery
 
 
-def test_a_subscriber_gets_the_message_and_not_a_log_line(
-    http: httpx.Client, topic: str
-) -> None:
+def test_a_subscriber_gets_the_message_and_not_a_log_line(http: httpx.Client, topic: str) -> None:
     publish(http, topic)
     headers = {"Accept": "text/event-stream"}
     with http.stream("GET", f"/v1/topics/{topic}/messages?limit=1", headers=headers) as stream:
@@ -66,9 +64,7 @@ def test_a_subscriber_gets_the_message_and_not_a_log_line(
     assert json.loads(data)["payload"] == "x"
 
 
-def test_a_subscriber_is_registered_once_and_can_be_removed(
-    http: httpx.Client, topic: str
-) -> None:
+def test_a_subscriber_is_registered_once_and_can_be_removed(http: httpx.Client, topic: str) -> None:
     publish(http, topic)
     for _ in range(2):
         http.post("/subscribe", json={"topic": topic, "id": topic})

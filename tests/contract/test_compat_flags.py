@@ -152,7 +152,9 @@ BAD_THRESHOLD_DETECTION=false BAD_THRESHOLD_ADJUSTMENT_FACTOR=0.4
 def test_every_threshold_is_taken_from_its_variable(sprawl: Run, row: str) -> None:
     name, _, value = row.partition("=")
     _, out, _ = sprawl("-printConfig", **{f"SPRAWL_{name}": value})
-    assert re.search(rf" = {re.escape(value)}(\.0)?  # environment SPRAWL_{name}$", out, re.MULTILINE)
+    assert re.search(
+        rf" = {re.escape(value)}(\.0)?  # environment SPRAWL_{name}$", out, re.MULTILINE
+    )
 
 
 def test_flag_goes_before_environment_before_file_before_default(
@@ -187,7 +189,11 @@ def test_flag_goes_before_environment_before_file_before_default(
         (["-storageType=tape"], {}, "sprawl: -storageType: 'tape' "),
         (["something"], {}, "sprawl: "),
         ([], {"SPRAWL_HTTP_PORT": "x"}, "sprawl: SPRAWL_HTTP_PORT: 'x' is not a whole number"),
-        ([], {"SPRAWL_CPU_SCALE_UP_THRESHOLD": "101"}, "sprawl: SPRAWL_CPU_SCALE_UP_THRESHOLD: 101"),
+        (
+            [],
+            {"SPRAWL_CPU_SCALE_UP_THRESHOLD": "101"},
+            "sprawl: SPRAWL_CPU_SCALE_UP_THRESHOLD: 101",
+        ),
     ],
 )
 def test_a_bad_setting_is_one_line_and_the_usage_with_2(
@@ -370,7 +376,9 @@ def test_payloads_are_in_the_log_only_when_asked_for(node: Callable[..., Running
     running = node(SPRAWL_LOG_PAYLOADS="true")
     running.post("/subscribe", b'{"topic":"t"}')
     running.post("/publish", b'{"topic":"t","payload":"a\\u001b[31m"}')
-    until(lambda: "Received message on topic t: a\\x1b[31m\n" in running.log, "line of the delivery")
+    until(
+        lambda: "Received message on topic t: a\\x1b[31m\n" in running.log, "line of the delivery"
+    )
 
 
 def test_the_process_keeps_its_title(node: Callable[..., RunningNode]) -> None:
