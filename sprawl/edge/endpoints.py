@@ -59,12 +59,19 @@ _READ: Final = (
 
 _PUBLISH: Final = (
     Parameter("atomic", _FLAG, "All messages or none, in one partition."),
+    Parameter("partition", _number(0, PARTITIONS_MAX - 1), "As `Sprawl-Partition`."),
+    Parameter("durability", _TEXT, "As `Sprawl-Durability`."),
     Parameter("Sprawl-Key", _TEXT, "Key: order and partition.", "header"),
     Parameter("Sprawl-TTL", _number(0, 3_162_240_000), "Lifetime in seconds.", "header"),
     Parameter("Sprawl-Partition", _number(0, PARTITIONS_MAX - 1), "Partition.", "header"),
     Parameter("Sprawl-Durability", _TEXT, "Level to reach before the answer.", "header"),
     Parameter("Idempotency-Key", _TEXT, "Same key again: same receipt.", "header"),
     Parameter("If-Match", _TEXT, "Append only behind this offset.", "header"),
+    Parameter("If-None-Match", _TEXT, "`*`: append only to an empty partition.", "header"),
+    Parameter("Producer-Id", _number(0, (1 << 63) - 1), "Id of a counting producer.", "header"),
+    Parameter("Producer-Epoch", _number(0, 32_767), "Its epoch; an older one is fenced.", "header"),
+    Parameter("Producer-Seq", _number(0, (1 << 31) - 1), "Number of this message.", "header"),
+    Parameter("traceparent", _TEXT, "W3C trace context, kept with the message.", "header"),
     Parameter("Prefer", _TEXT, "`respond-async`: do not wait for the level.", "header"),
 )
 
@@ -174,7 +181,7 @@ def _v1() -> Iterator[Endpoint]:
         request_types=_PUBLISH_TYPES,
         answers={200: "Results", 201: "Receipt"},
         answer_types=("application/json", "application/x-ndjson"),
-        errors=_PUBLISH_ERRORS,
+        errors=(*_PUBLISH_ERRORS, "sequence_gap", "sequence_too_old", "producer_fenced"),
     )
     yield Endpoint(
         method="GET",
