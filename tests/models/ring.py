@@ -45,7 +45,9 @@ class PlainRing:
         """Bytes of all chunks."""
         return sum(chunk.capacity for chunk in self.chunks)
 
-    def append(self, partition: str, count: int, size: int, append_ns: int) -> tuple[int, list[PlainBatch]]:
+    def append(
+        self, partition: str, count: int, size: int, append_ns: int
+    ) -> tuple[int, list[PlainBatch]]:
         """Appends a batch; its base offset, and the batches that had to go for it."""
         dropped: list[PlainBatch] = []
         if size > self.chunks[-1].room:
