@@ -342,7 +342,7 @@ class Reader:
     ending: bytes | None
     handles: list[int]
     heartbeat: bytes | None
-    is_pattern: bool
+    awaits_topics: bool
     is_ready: bool
     keep_alive: bool
     messages: int

@@ -75,6 +75,9 @@ FETCH_WAIT_S_MAX: Final = 300
 COLD_BODY_BYTES_MAX: Final = 1 * MIB
 # Bytes of incomplete requests that the node holds for all connections; above it 503 `busy`.
 BUFFERED_BYTES_MAX: Final = 64 * MIB
+# Unsent bytes of one connection at which its requests are no longer read or answered and its
+# streams get nothing more.
+WRITE_BUFFER_BYTES_MAX: Final = 256 * KIB
 
 SHARED: Final = (
     "PAYLOAD_BYTES_MAX",
@@ -107,13 +110,14 @@ SHARED: Final = (
     "FETCH_WAIT_S_MAX",
     "COLD_BODY_BYTES_MAX",
     "BUFFERED_BYTES_MAX",
+    "WRITE_BUFFER_BYTES_MAX",
 )
 
 # --- Connections and requests. ---
 
 # Open client connections of the node; one more is answered 503 `busy` and closed.
 CONNECTIONS_MAX: Final = 20_000
-# Open client connections of one address, so that one client cannot take them all; one more: 429 and
+# Open client connections of one address, so that one client cannot take them all; one more: 503 and
 # closed.
 CONNECTIONS_PER_ADDRESS_MAX: Final = 2_000
 # Bytes of publishes that are received and not answered, whole node; at the bound sockets are not
@@ -124,9 +128,6 @@ LISTEN_BACKLOG_MAX: Final = 4_096
 # Bytes taken from a socket at once: large enough for hundreds of small publishes, small enough to
 # stay in cache.
 READ_BUFFER_BYTES: Final = 256 * KIB
-# Unsent bytes of one connection at which its requests are no longer read and its streams get
-# nothing more.
-WRITE_BUFFER_BYTES_MAX: Final = 256 * KIB
 # Unsent bytes at which reading and streaming go on.
 WRITE_BUFFER_BYTES_RESUME: Final = 64 * KIB
 # Bytes of further requests held while an answer is open; at the bound the socket is not read.
@@ -135,6 +136,8 @@ PENDING_INPUT_BYTES_MAX: Final = 64 * KIB
 STREAM_PULL_BYTES: Final = 64 * KIB
 # Seconds from the first byte of a request head to its last; then 408 and closed.
 HEAD_TIMEOUT_S: Final = 10
+# Seconds a client has to take the last answers of a connection that closes; then they are dropped.
+CLOSE_TIMEOUT_S: Final = 10
 # Seconds a body may stand still before 408 and closed.
 BODY_IDLE_TIMEOUT_S: Final = 15
 # Seconds a publish waits for its durability before 504 with outcome unknown.

@@ -4,11 +4,15 @@ A test says ``@pytest.mark.needs("chromium")`` and calls the finder of that name
 skips it where the finder gives nothing, and names it in the closing block of the run.
 """
 
+import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 def _working(*candidates: str | Path) -> str | None:
@@ -26,6 +30,31 @@ def _working(*candidates: str | Path) -> str | None:
 def chromium() -> str | None:
     """Path of a Chromium or Chrome that can run headless."""
     return _working("chromium", "chromium-browser", "google-chrome")
+
+
+def curl() -> str | None:
+    """Path of curl, which the commands of the README call."""
+    return _working("curl")
+
+
+def chromedriver() -> str | None:
+    """Path of the driver that goes with Debian's Chromium."""
+    return _working("chromedriver")
+
+
+def _importable(name: str) -> str | None:
+    found = importlib.util.find_spec(name)
+    return found.origin if found is not None else None
+
+
+def selenium() -> str | None:
+    """Where selenium is installed, which drives a browser."""
+    return _importable("selenium")
+
+
+def schemathesis() -> str | None:
+    """Where schemathesis is installed, which makes requests from an OpenAPI document."""
+    return _importable("schemathesis")
 
 
 def python27() -> str | None:
@@ -54,13 +83,40 @@ def debootstrap() -> str | None:
     return shutil.which("debootstrap") if os.geteuid() == 0 else None
 
 
+def make_setup() -> str | None:
+    """Path of the Python of ``make``, when ``make run`` has nothing to install or build."""
+    python = _ROOT / ".venv/bin/python"
+    done = [python.parents[1] / name for name in ("installed.stamp", "built.stamp")]
+    if not all(path.exists() for path in (python, *done)):
+        return None
+    profile = os.environ.get("SPRAWL_BUILD_PROFILE", "release")
+    installed = _stamp("requirements/run.lock", "requirements/build.lock")
+    built = f"{profile} {_stamp('setup.py', 'pyproject.toml', 'native', 'sprawl/_hot')}"
+    is_done = done[0].read_text().startswith(installed) and done[1].read_text().strip() == built
+    return str(python) if is_done else None
+
+
+def _stamp(*paths: str) -> str:
+    command = [sys.executable, "-I", "-S", "scripts/stamp.py", *paths]
+    asked = subprocess.run(command, capture_output=True, text=True, check=True, cwd=_ROOT)
+    return asked.stdout.strip()
+
+
 FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromium": (chromium, "no working chromium on PATH (Debian: apt install chromium)"),
+    "curl": (curl, "no curl on PATH (Debian: apt install curl)"),
+    "chromedriver": (chromedriver, "no chromedriver on PATH (Debian: apt install chromium-driver)"),
+    "selenium": (selenium, "no selenium (pip install -e '.[e2e]')"),
+    "schemathesis": (schemathesis, "no schemathesis (pip install -e '.[fuzz]')"),
     "python2.7": (
         python27,
         "no Python 2.7 for Autobahn (pyenv install 2.7.18, or SPRAWL_PYTHON27=path)",
     ),
     "go": (go, "no go on PATH (https://go.dev/dl, Debian: apt install golang)"),
+    "make-setup": (
+        make_setup,
+        "make run would install or build first (run the tests by make test)",
+    ),
     "valgrind": (valgrind, "no valgrind on PATH (Debian: apt install valgrind)"),
     "debootstrap-root": (
         debootstrap,

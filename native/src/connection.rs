@@ -12,6 +12,9 @@ pub const UPGRADE: u8 = 2;
 pub const WAIT: u8 = 3;
 pub const STREAM: u8 = 4;
 pub const CLOSE: u8 = 5;
+pub const FULL: u8 = 6;
+/// Not a step of the engine: answers to write while another request has begun, whose deadline runs.
+pub const BEGUN: u8 = 7;
 
 #[pyclass(frozen, module = "sprawl._native")]
 pub struct Connection {
@@ -35,12 +38,16 @@ impl Connection {
     ) -> PyResult<Bound<'py, PyAny>> {
         let mut inner = self.engine.get().lock();
         let mut out = std::mem::take(&mut inner.out);
-        let step = work(&mut inner.edge, &mut self.lock(), &mut out);
+        let mut connection = self.lock();
+        let step = work(&mut inner.edge, &mut connection, &mut out);
+        let has_begun = connection.inside() != edge::Inside::Nothing;
+        drop(connection);
         inner.out = out;
         let bytes = inner.take_out(py);
         drop(inner);
         let engine = || self.engine.clone_ref(py);
         let (kind, payload, until_ns) = match step {
+            Step::More if has_begun && bytes.is_some() => (BEGUN, None, 0),
             Step::More => {
                 return Ok(bytes.map_or_else(|| py.None().into_bound(py), Bound::into_any));
             }
@@ -54,6 +61,7 @@ impl Connection {
             Step::Stream(waiting) => {
                 (STREAM, Some(Bound::new(py, Reader::new(engine(), *waiting))?.into_any()), 0)
             }
+            Step::Full => (FULL, None, 0),
             Step::Close => (CLOSE, None, 0),
         };
         Ok(PyTuple::new(

@@ -159,8 +159,8 @@ impl Reader {
     }
 
     #[getter]
-    fn is_pattern(&self) -> bool {
-        self.lock().waiting.reader.is_pattern()
+    fn awaits_topics(&self) -> bool {
+        self.lock().waiting.reader.awaits_topics()
     }
 
     #[getter]

@@ -22,6 +22,7 @@ from collections import deque
 
 from sprawl.limits import (
     BODY_IDLE_TIMEOUT_S,
+    CLOSE_TIMEOUT_S,
     HEAD_TIMEOUT_S,
     HEARTBEAT_S,
     PENDING_INPUT_BYTES_MAX,
@@ -37,6 +38,8 @@ cdef enum:
     WAIT = 3
     STREAM = 4
     CLOSE = 5
+    FULL = 6
+    BEGUN = 7
 
 # How far a request has come, as in native/src/connection.rs.
 cdef enum:
@@ -104,10 +107,11 @@ cdef class Listener:
     cdef unsigned long long next_id
     cdef dict by_handle
     cdef dict watches
-    cdef set patterns
+    cdef set awaiting
     cdef set connections
     cdef set inside
     cdef set waiting
+    cdef set closing
     cdef object streams
     cdef double heartbeats_due
     cdef long long swept_ns
@@ -128,10 +132,11 @@ cdef class Listener:
         self.next_id = 1
         self.by_handle = {}
         self.watches = {}
-        self.patterns = set()
+        self.awaiting = set()
         self.connections = set()
         self.inside = set()
         self.waiting = set()
+        self.closing = set()
         self.streams = deque()
         self.heartbeats_due = 0.0
         self.swept_ns = 0
@@ -184,8 +189,8 @@ cdef class Listener:
         watch.protocol = protocol
         watch.handles = []
         self.watches[reader] = watch
-        if reader.is_pattern:
-            self.patterns.add(watch)
+        if reader.awaits_topics:
+            self.awaiting.add(watch)
         self.attach(watch)
 
     cdef void attach(self, Watch watch):
@@ -199,7 +204,7 @@ cdef class Listener:
         cdef Watch watch = self.watches.pop(reader, None)
         if watch is None:
             return
-        self.patterns.discard(watch)
+        self.awaiting.discard(watch)
         for handle in watch.handles:
             self.engine.watch(handle, False)
             watchers = self.by_handle[handle]
@@ -219,11 +224,13 @@ cdef class Listener:
         cdef long long started = read_clock(CLOCK_MONOTONIC)
         self.tick_scheduled = False
         woken, born = self.engine.end_tick(self.now())
-        if born and self.patterns:
-            for watch in list(self.patterns):
+        if born and self.awaiting:
+            for watch in list(self.awaiting):
                 if watch.reader.adopt(born):
                     self.attach(watch)
                     self.fire(watch)
+                if not watch.reader.awaits_topics:
+                    self.awaiting.discard(watch)
         if woken:
             for handle in (woken if len(woken) == 1 else dict.fromkeys(woken)):
                 watchers = self.by_handle.get(handle)
@@ -250,6 +257,9 @@ cdef class Listener:
         for protocol in list(self.inside):
             if protocol.due_ns <= now:
                 protocol.time_out()
+        for protocol in list(self.closing):
+            if protocol.due_ns <= now:
+                protocol.abort()
         if self.streams:
             self.heartbeats_due = min(self.heartbeats_due + len(self.streams) * 0.1 / HEARTBEAT_S, len(self.streams))
             while self.heartbeats_due >= 1.0 and self.streams:
@@ -309,6 +319,8 @@ cdef class Protocol:
     cdef bint is_cold
     cdef bint is_waiting
     cdef bint is_listed
+    cdef bint is_full
+    cdef bint is_at_end
     cdef bint ends
     cdef bint pump_scheduled
 
@@ -342,6 +354,7 @@ cdef class Protocol:
         self.is_admitted = False
         listener.connections.discard(self)
         listener.inside.discard(self)
+        listener.closing.discard(self)
         self.stop_reading_log()
         listener.caps.release(self.address[0])
         self.connection.forget()
@@ -354,8 +367,14 @@ cdef class Protocol:
             listener.host.disconnected(self)
 
     def eof_received(self):
-        # A client that has sent everything may still wait for its answers.
-        return self.is_cold or self.reader is not None
+        # A client that has sent everything may still wait for its answers: the connection ends after the last.
+        # Whether it still reads cannot be seen before something is written, so a long poll is answered now.
+        if not (self.is_cold or self.is_full or self.reader is not None):
+            return False
+        self.is_at_end = True
+        if self.is_waiting:
+            self.answer_wait()
+        return True
 
     def data_received(self, data):
         cdef Listener listener = self.listener
@@ -376,6 +395,8 @@ cdef class Protocol:
             self.transport.write(step)
             if self.due_ns:
                 self.check_inside()
+            if self.ends:
+                self.shut()
         elif step is None:
             self.check_inside()
         else:
@@ -396,6 +417,8 @@ cdef class Protocol:
         self.set_reading(True)
         if self.handler is not None:
             self.handler.write_resumed()
+        elif self.is_full:
+            self._answer_more()
         elif self.reader is not None and not self.is_waiting:
             self.pump()
 
@@ -446,9 +469,9 @@ cdef class Protocol:
             self.listener.loop.call_soon(self.data_received, rest)
 
     def close(self):
-        """Closes after what is queued was sent."""
+        """Closes after what is queued was sent; a client that does not take it is dropped in time."""
         if self.is_open:
-            self.transport.close()
+            self.shut()
 
     def abort(self):
         """Closes now; what is queued is dropped."""
@@ -462,6 +485,10 @@ cdef class Protocol:
         out, kind, payload, until_ns = step
         if out is not None:
             self.transport.write(out)
+        if kind == BEGUN:
+            self.due_ns = 0
+            self.check_inside()
+            return
         listener.inside.discard(self)
         self.due_ns = 0
         if kind == COLD:
@@ -485,21 +512,42 @@ cdef class Protocol:
                 listener.streams.append(self)
             listener.add_watch(payload, None, self)
             self.pump()
+        elif kind == FULL:
+            self.is_full = True
+            if not self.is_paused:
+                listener.loop.call_soon(self._answer_more)
         elif kind == CLOSE:
-            self.transport.close()
+            self.shut()
+
+    def _answer_more(self):
+        if self.is_full and self.is_open and not self.is_paused:
+            self.is_full = False
+            self.resume()
 
     cdef void resume(self):
         step = self.connection.resume(self.listener.now())
         if not self.is_paused:
             self.set_reading(True)
-        if type(step) is bytes:
-            self.transport.write(step)
+        if step is None or type(step) is bytes:
+            if step is not None:
+                self.transport.write(step)
             self.check_inside()
-        elif step is None:
-            self.check_inside()
+            if self.is_at_end or (self.ends and not self.connection.inside):
+                self.shut()
         else:
             self.take(step)
+            if self.is_at_end and step[1] == BEGUN:
+                self.shut()
         self.listener.schedule()
+
+    cdef void shut(self):
+        """Closes after what is queued was sent, or after the time the client has to take it."""
+        cdef Listener listener = self.listener
+        self.transport.close()
+        if self.is_open:
+            listener.inside.discard(self)
+            self.due_ns = listener.now() + <long long>CLOSE_TIMEOUT_S * SECOND_NS
+            listener.closing.add(self)
 
     cdef void check_inside(self):
         """Starts the deadline of a request that has begun, and bounds what waits behind an open answer."""
@@ -513,19 +561,21 @@ cdef class Protocol:
             if not self.due_ns:
                 self.due_ns = listener.now() + <long long>HEAD_TIMEOUT_S * SECOND_NS
                 listener.inside.add(self)
-        elif not self.is_waiting:
-            if self.due_ns:
+        else:
+            if self.due_ns and not self.is_waiting:
                 self.due_ns = 0
                 listener.inside.discard(self)
-            if self.connection.held > PENDING_INPUT_BYTES_MAX:
-                self.set_reading(False)
+            # A long line of a stream is held, too; only what waits behind an open answer stops the reading.
+            if self.is_cold or self.is_full or self.reader is not None:
+                if self.connection.held > PENDING_INPUT_BYTES_MAX:
+                    self.set_reading(False)
 
     cdef void time_out(self):
         out = self.connection.time_out(self.listener.now())
         self.listener.inside.discard(self)
         if out is not None:
             self.transport.write(out)
-        self.transport.close()
+        self.shut()
 
     cdef void set_reading(self, bint wanted):
         if wanted == self.is_reading or self.transport.is_closing():
@@ -567,7 +617,7 @@ cdef class Protocol:
         self.stop_reading_log()
         self.transport.write(out)
         if self.ends:
-            self.transport.close()
+            self.shut()
         else:
             self.resume()
 
@@ -620,7 +670,7 @@ cdef class Protocol:
         if reader.keep_alive and not self.ends:
             self.resume()
         else:
-            self.transport.close()
+            self.shut()
 
     cdef void drain(self):
         self.ends = True
@@ -630,5 +680,5 @@ cdef class Protocol:
             self.answer_wait()
         elif self.reader is not None:
             self.end_stream(True)
-        elif not self.connection.inside:
-            self.transport.close()
+        elif not self.connection.inside and not self.is_full:
+            self.shut()

@@ -30,9 +30,9 @@ class Caller:
         answer_timeout_s: float,
         rng: random.Random,
     ) -> None:
-        self.retry: Final = retry
+        self.retry = retry
         self.rng: Final = rng
-        self._answer_timeout_s = answer_timeout_s
+        self.answer_timeout_s: Final = answer_timeout_s
         self._pools = [Pool(address) for address in parse_all(urls)]
         self._at = 0
         self._is_closed = False
@@ -81,7 +81,7 @@ class Caller:
         answer_timeout_s: float | None,
     ) -> Response:
         retry = retry or self.retry
-        answer_timeout_s = answer_timeout_s or self._answer_timeout_s
+        answer_timeout_s = answer_timeout_s or self.answer_timeout_s
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + retry.timeout_s
         tries = 0

@@ -9,7 +9,6 @@ Source: RFC 9112, parsed by llhttp (httptools).
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -17,7 +16,7 @@ import httptools
 
 from sprawl.client import bounds
 from sprawl.client.address import Address
-from sprawl.errors import BadAnswer, ConnectionFailed
+from sprawl.errors import BadAnswer, ConnectionFailed, InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +29,21 @@ class Request:
     body: bytes = b""
 
     def encode(self, address: Address) -> bytes:
-        """The bytes on the wire, the body included."""
+        """The bytes on the wire, the body included. Raises InvalidRequest."""
         lines = [f"{self.method} {address.prefix}{self.target} HTTP/1.1"]
         lines.append(f"Host: {address.authority}")
         lines += [f"{name}: {value}" for name, value in self.headers]
         if self.body or self.method in {"POST", "PUT"}:
             lines.append(f"Content-Length: {len(self.body)}")
-        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + self.body
+        if any("\r" in line or "\n" in line for line in lines):
+            raise InvalidRequest("a header of the request has a line break", code="invalid_header")
+        try:
+            head = "\r\n".join(lines).encode("latin-1")
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(
+                f"a header of the request is not latin-1: {error}", code="invalid_header"
+            ) from error
+        return head + b"\r\n\r\n" + self.body
 
 
 @dataclass(slots=True)
@@ -57,19 +64,19 @@ class _Exchange:
 
 
 class Connection(asyncio.Protocol):
-    """A connection to ``address``; ``on_idle`` is called whenever an answer makes room."""
+    """A connection to ``address``."""
 
-    def __init__(self, address: Address, on_idle: Callable[[], None]) -> None:
+    def __init__(self, address: Address) -> None:
         self.address: Final = address
         self.idle_since_s: float = 0.0
         self.is_open = False
-        self._on_idle = on_idle
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._exchanges: deque[_Exchange] = deque()
         self._unsent: list[bytes] = []
-        self._is_writable = True
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._is_flush_due = False
         self._is_reusable = True
 
@@ -78,10 +85,9 @@ class Connection(asyncio.Protocol):
         """Requests without an answer."""
         return len(self._exchanges)
 
-    @property
-    def has_room(self) -> bool:
-        """Whether one more request may be pipelined here."""
-        return self.is_open and self._is_writable and len(self._exchanges) < bounds.PIPELINED_MAX
+    async def writable(self) -> None:
+        """Waits until what was written is sent, or the connection is lost."""
+        await self._writable.wait()
 
     def send(self, request: Request) -> "asyncio.Future[Response]":
         """Sends ``request`` with this turn's write; the future has the whole answer."""
@@ -89,8 +95,9 @@ class Connection(asyncio.Protocol):
         if not self.is_open:
             future.set_exception(self._lost("closed before the request"))
             return future
+        encoded = request.encode(self.address)
         self._exchanges.append(_Exchange(future))
-        self._unsent.append(request.encode(self.address))
+        self._unsent.append(encoded)
         if not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
@@ -119,7 +126,7 @@ class Connection(asyncio.Protocol):
         for exchange in exchanges:
             if not exchange.future.done():
                 exchange.future.set_exception(error)
-        self._on_idle()
+        self._writable.set()
 
     # --- asyncio calls these ---
 
@@ -133,13 +140,12 @@ class Connection(asyncio.Protocol):
         self._end(self._lost(str(exc) if exc else "the node closed it"))
 
     def pause_writing(self) -> None:
-        """Takes no further requests until what was written is sent."""
-        self._is_writable = False
+        """Makes ``writable`` wait."""
+        self._writable.clear()
 
     def resume_writing(self) -> None:
-        """Takes requests again."""
-        self._is_writable = True
-        self._on_idle()
+        """Lets ``writable`` go on."""
+        self._writable.set()
 
     def data_received(self, data: bytes) -> None:
         """Parses answers; bytes that are no answer end the connection."""
@@ -198,16 +204,15 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self.idle_since_s = self._loop.time()
-        self._on_idle()
 
 
-async def connect(address: Address, on_idle: Callable[[], None]) -> Connection:
+async def connect(address: Address) -> Connection:
     """An open connection. Raises ConnectionFailed (``connection_failed``): nothing was sent."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(bounds.CONNECT_TIMEOUT_S):
             _, connection = await loop.create_connection(
-                lambda: Connection(address, on_idle), address.host, address.port, ssl=address.tls
+                lambda: Connection(address), address.host, address.port, ssl=address.tls
             )
     except TimeoutError as error:
         raise ConnectionFailed(

@@ -160,11 +160,12 @@ class Lane:
 
     async def _answer(self, sent: _Sent) -> Response:
         assert sent.future is not None
+        timeout_s = self._caller.answer_timeout_s
         try:
-            async with asyncio.timeout(bounds.ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 response = await sent.future
         except TimeoutError as error:
-            raise Timeout(f"no answer within {bounds.ANSWER_TIMEOUT_S:g} s") from error
+            raise Timeout(f"no answer to a batch within {timeout_s:g} s") from error
         if response.status >= 400:
             raise error_of(response)
         return response
@@ -188,7 +189,7 @@ class Lane:
         """Awaits what is in flight behind the head: refused by its sequence, so not stored."""
         futures = [sent.future for sent in self._queue if sent.future is not None]
         if futures:
-            await asyncio.wait(futures, timeout=bounds.ANSWER_TIMEOUT_S)
+            await asyncio.wait(futures, timeout=self._caller.answer_timeout_s)
         for future in futures:
             if future.done() and not future.cancelled():
                 future.exception()  # seen: a lost connection is met again by the next send

@@ -110,6 +110,21 @@ class Reader:
         self._at += 1
         return message
 
+    def taken(self) -> Message | None:
+        """The next message when it has been read already, None when that takes a request."""
+        if self._at >= len(self._page):
+            return None
+        self._at += 1
+        return self._page[self._at - 1]
+
+    async def start(self) -> None:
+        """Finds the place to begin: after return, nothing published later is missed.
+
+        Without it the first message asked for does this. Raises SprawlError.
+        """
+        if not self._is_placed and not self._is_ended:
+            await self._turn_page()
+
     async def pages(self) -> AsyncIterator[list[Message]]:
         """The same messages a list at a time, as they came: for those who count microseconds."""
         while True:
@@ -129,12 +144,6 @@ class Reader:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-
-    def abandon(self) -> None:
-        """As ``aclose``, without waiting for the request to end."""
-        self._is_ended = True
-        if self._fetching is not None:
-            self._fetching.cancel()
 
     # --- pages ---
 
@@ -203,7 +212,7 @@ class Reader:
             (("Accept", accept),),
         )
         response = await self._caller.call_alone(
-            request, retry=self._retry, answer_timeout_s=wait_s + bounds.ANSWER_TIMEOUT_S
+            request, retry=self._retry, answer_timeout_s=wait_s + self._caller.answer_timeout_s
         )
         try:
             return self._binary(response, from_) if self._is_binary else self._json(response)

@@ -44,12 +44,32 @@ impl Entry {
     fn place(&self) -> (u64, u16) {
         (self.topic_id, self.partition)
     }
+
+    fn write(&self, at: &mut [u8]) {
+        at[0..8].copy_from_slice(&self.topic_id.to_le_bytes());
+        at[8..10].copy_from_slice(&self.partition.to_le_bytes());
+        at[10..14].copy_from_slice(&self.epoch.to_le_bytes());
+        at[14..22].copy_from_slice(&self.next.to_le_bytes());
+    }
 }
 
 /// The cursor over `entries` in any order: at most `READ_PARTITIONS_MAX`, no partition twice. A read is refused before
 /// it covers more, so anything else is a defect of the caller: see [`try_encode`] for entries from outside.
 pub fn encode(entries: &[Entry]) -> String {
+    if let [entry] = entries {
+        return encode_one(entry);
+    }
     try_encode(entries).unwrap_or_else(|problem| panic!("{}", problem.detail))
+}
+
+/// The cursor of one partition: every message of a stream carries one, so nothing is sorted or cleared for it.
+fn encode_one(entry: &Entry) -> String {
+    let mut bytes = [0; 1 + ENTRY_LEN + CHECK_LEN];
+    bytes[0] = VERSION;
+    entry.write(&mut bytes[1..=ENTRY_LEN]);
+    let check = check_of(&bytes[..=ENTRY_LEN]);
+    bytes[1 + ENTRY_LEN..].copy_from_slice(&check);
+    to_base64(&bytes)
 }
 
 /// [`encode`] of entries that nobody has checked: `TooManyPartitions`, or `InvalidCursor` for a partition twice.
@@ -70,11 +90,7 @@ pub fn try_encode(entries: &[Entry]) -> Result<String, Problem> {
     bytes[0] = VERSION;
     let mut length = 1;
     for entry in sorted {
-        let at = &mut bytes[length..length + ENTRY_LEN];
-        at[0..8].copy_from_slice(&entry.topic_id.to_le_bytes());
-        at[8..10].copy_from_slice(&entry.partition.to_le_bytes());
-        at[10..14].copy_from_slice(&entry.epoch.to_le_bytes());
-        at[14..22].copy_from_slice(&entry.next.to_le_bytes());
+        entry.write(&mut bytes[length..length + ENTRY_LEN]);
         length += ENTRY_LEN;
     }
     let check = check_of(&bytes[..length]);

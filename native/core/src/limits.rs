@@ -61,3 +61,5 @@ pub const FETCH_WAIT_S_MAX: u32 = 300;
 pub const COLD_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of incomplete requests that the node holds for all connections.
 pub const BUFFERED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of answers of one connection at which its further requests wait.
+pub const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;

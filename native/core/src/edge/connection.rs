@@ -6,7 +6,7 @@ use super::{route, Edge, Exchange, Hot};
 use crate::http::chunked::Decoder;
 use crate::http::response::{self, Refusal};
 use crate::http::{head, Framing, Head, HttpError, Known};
-use crate::limits::{BODY_BYTES_MAX, BUFFERED_BYTES_MAX, COLD_BODY_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, BUFFERED_BYTES_MAX, COLD_BODY_BYTES_MAX, WRITE_BUFFER_BYTES_MAX};
 use crate::log::Options;
 use crate::problem::{Code, Problem};
 
@@ -62,10 +62,15 @@ pub enum Step {
     Wait(Box<Waiting>, i64),
     /// Write what the reader gives until it ends.
     Stream(Box<Waiting>),
+    /// Write, and [`Edge::resume`] once the client has taken its answers: there is more to answer.
+    Full,
     /// Close when everything is written.
     Close,
 }
 
+/// Bytes of a stream of lines that are answered before the answers are weighed: a line of two bytes can cost a
+/// problem of some hundred.
+const LINES_PIECE_BYTES: usize = 1_024;
 enum State {
     /// Between requests, or inside one whose bytes are not complete.
     Request,
@@ -111,6 +116,8 @@ pub struct Connection {
     /// Bytes that `buffer` must hold before parsing makes sense.
     needed: usize,
     has_continued: bool,
+    /// Whether answers wait to be taken before the next request is looked at.
+    is_full: bool,
     /// Whether publish and fetch are served here; else every request is the driver's (the health port).
     is_hot: bool,
     state: State,
@@ -126,6 +133,7 @@ impl Connection {
             buffer: Vec::new(),
             needed: 0,
             has_continued: false,
+            is_full: false,
             is_hot,
             state: State::Request,
         }
@@ -146,12 +154,23 @@ impl Connection {
     #[must_use]
     pub fn inside(&self) -> Inside {
         match &self.state {
+            _ if self.is_full => Inside::Nothing,
             State::Request if self.buffer.is_empty() => Inside::Nothing,
             State::Request if self.needed == 0 => Inside::Head,
             State::Request | State::Chunked { .. } => Inside::Body,
             // A stream of lines may be silent as long as it likes.
             State::Lines(_) | State::Pending | State::Closed => Inside::Nothing,
         }
+    }
+
+    /// Whether a refusal of the request at the start of `input`, or of the one whose body is being collected, is
+    /// read by a client of the original.
+    fn is_original(&self, input: &[u8]) -> bool {
+        let head = match &self.state {
+            State::Chunked { head, .. } => head,
+            _ => input,
+        };
+        matches!(head::parse(head), Ok(Some(head)) if !head.path.starts_with("/v1/"))
     }
 
     /// Whether an answer of the driver is pending.
@@ -198,6 +217,7 @@ impl Edge {
             connection.state = State::Request;
             connection.needed = 0;
         }
+        connection.is_full = false;
         self.receive(connection, &[], now_ns, out)
     }
 
@@ -218,7 +238,8 @@ impl Edge {
     /// Ends a connection whose request did not arrive in time.
     pub fn time_out(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) {
         let problem = Problem::new(Code::RequestTimeout, "the request was not complete in time");
-        self.hang_up(&problem, now_ns, out);
+        let is_original = connection.is_original(&connection.buffer);
+        self.hang_up(&problem, is_original, now_ns, out);
         self.forget(connection);
     }
 
@@ -226,6 +247,10 @@ impl Edge {
         match connection.state {
             State::Closed => return Step::More,
             State::Pending => {
+                connection.buffer.extend_from_slice(data);
+                return Step::More;
+            }
+            _ if connection.is_full => {
                 connection.buffer.extend_from_slice(data);
                 return Step::More;
             }
@@ -246,6 +271,11 @@ impl Edge {
         let mut at = 0;
         let mut step = Step::More;
         while at < input.len() {
+            if out.len() >= WRITE_BUFFER_BYTES_MAX {
+                connection.is_full = true;
+                step = Step::Full;
+                break;
+            }
             let served = match &mut connection.state {
                 State::Request => self.serve(connection, &input[at..], now_ns, out),
                 State::Chunked { .. } => self.collect(connection, &input[at..], now_ns, out),
@@ -263,11 +293,8 @@ impl Edge {
                     break;
                 }
                 Err(problem) => {
-                    self.stats.malformed_requests += 1;
-                    self.hang_up(&problem, now_ns, out);
-                    connection.state = State::Closed;
-                    step = Step::Close;
-                    break;
+                    let is_original = connection.is_original(&input[at..]);
+                    return self.refuse_all(connection, &problem, is_original, now_ns, out);
                 }
             }
         }
@@ -282,11 +309,30 @@ impl Edge {
         step
     }
 
+    /// Ends a connection whose framing, or whose share of the node's memory, is lost.
+    fn refuse_all(
+        &mut self,
+        connection: &mut Connection,
+        problem: &Problem,
+        is_original: bool,
+        now_ns: i64,
+        out: &mut Vec<u8>,
+    ) -> Step {
+        self.stats.malformed_requests += 1;
+        self.hang_up(problem, is_original, now_ns, out);
+        connection.buffer = Vec::new();
+        connection.state = State::Closed;
+        Step::Close
+    }
+
     /// Ends a connection that brought more than the node holds of incomplete requests; none whose answer is pending.
     fn shed(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) -> Option<Step> {
         let problem = busy();
         match &connection.state {
-            State::Request | State::Chunked { .. } => self.hang_up(&problem, now_ns, out),
+            State::Request | State::Chunked { .. } => {
+                let is_original = connection.is_original(&connection.buffer);
+                self.hang_up(&problem, is_original, now_ns, out);
+            }
             State::Lines(_) => {
                 self.break_lines(&problem, out);
             }
@@ -296,9 +342,10 @@ impl Edge {
         Some(Step::Close)
     }
 
-    fn hang_up(&mut self, problem: &Problem, now_ns: i64, out: &mut Vec<u8>) {
+    fn hang_up(&mut self, problem: &Problem, is_original: bool, now_ns: i64, out: &mut Vec<u8>) {
         let date = *self.clock.date(now_ns);
-        response::problem(out, problem, &Refusal::closing(&date));
+        let write = if is_original { response::alias_error } else { response::problem };
+        write(out, problem, &Refusal::closing(&date));
     }
 
     /// Serves the request at the start of `input`.
@@ -453,6 +500,7 @@ impl Edge {
 
     fn lines(&mut self, connection: &mut Connection, input: &[u8], now_ns: i64, out: &mut Vec<u8>) -> Served {
         let State::Lines(lines) = &mut connection.state else { return Served::Starved };
+        let input = &input[..input.len().min(LINES_PIECE_BYTES)];
         let mut decoded = Vec::new();
         let (consumed, done, data): (usize, bool, &[u8]) = match &mut lines.rest {
             LinesRest::Length(left) => {

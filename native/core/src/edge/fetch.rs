@@ -1,7 +1,7 @@
 //! The parameters of a read, and the reader they make. Contract: the table "Read" of the API reference.
 
 use super::encode::Form;
-use super::reader::{check_count, pattern_matches, place, Filter, Place, Reader};
+use super::reader::{check_count, is_pattern, place, Filter, Place, Reader};
 use super::time::{parse_duration, parse_rfc3339};
 use crate::cursor;
 use crate::http::query;
@@ -9,6 +9,7 @@ use crate::limits::{FETCH_BYTES_MAX, FETCH_MESSAGES_MAX, FETCH_WAIT_S_MAX};
 use crate::log::topics::name_hash;
 use crate::log::{Log, Start};
 use crate::problem::{Code, Problem};
+use crate::trie::{pattern_matches, valid_pattern};
 
 /// Messages of one answer unless `limit` says otherwise.
 const LIMIT_DEFAULT: u64 = 1000;
@@ -150,8 +151,18 @@ impl Fetch {
     /// `topic_not_found`, `offset_expired` (with the earliest cursor), `offset_out_of_range`, `invalid_cursor`,
     /// `too_many_partitions`.
     pub fn reader(self, log: &mut Log, topic: &str, form: Form) -> Result<Reader, Problem> {
-        let is_pattern = topic.contains(['*', '>']);
-        let topics = if is_pattern { matching(log, topic)? } else { vec![existing(log, topic)?] };
+        let is_pattern = is_pattern(topic);
+        let streams = matches!(form, Form::Sse | Form::Ndjson | Form::WsJson | Form::WsBinary)
+            || (form == Form::Binary && self.follow);
+        let topics = match existing(log, topic) {
+            _ if is_pattern => matching(log, topic)?,
+            // Whoever subscribes before the first publish waits for it; the topic joins when it is created.
+            Err(problem) if streams && problem.code == Code::TopicNotFound && self.partition.is_none() => {
+                Vec::new()
+            }
+            found => vec![found?],
+        };
+        let is_early = topics.is_empty() && !is_pattern;
         let mut places = Vec::new();
         for index in topics {
             for (number, part) in log.topics().get(index).parts.as_slice().to_vec().into_iter().enumerate() {
@@ -161,7 +172,7 @@ impl Fetch {
             }
             check_count(places.len())?;
         }
-        if places.is_empty() && !is_pattern {
+        if places.is_empty() && !is_pattern && !is_early {
             let (number, name) = (self.partition.unwrap_or(0), topic);
             let detail = format!("topic {name} has no partition {number}");
             return Err(Problem::new(Code::InvalidParameter, detail));
@@ -175,10 +186,8 @@ impl Fetch {
             From::Cursor(entries) => resume(log, &mut places, &entries, topic)?,
         }
         check_range(log, &places)?;
-        let pattern = is_pattern.then(|| topic.to_owned());
-        let mut reader = Reader::new(places, form, self.json_values, self.filter, pattern);
-        let streams = matches!(form, Form::Sse | Form::Ndjson | Form::WsJson | Form::WsBinary)
-            || (form == Form::Binary && self.follow);
+        let awaited = (is_pattern || is_early).then(|| topic.to_owned());
+        let mut reader = Reader::new(places, form, self.json_values, self.filter, awaited);
         reader.left = self.limit.filter(|_| streams);
         Ok(reader)
     }
@@ -204,13 +213,7 @@ fn existing(log: &mut Log, topic: &str) -> Result<u32, Problem> {
 }
 
 fn matching(log: &Log, pattern: &str) -> Result<Vec<u32>, Problem> {
-    let tokens: Vec<&str> = pattern.split('.').collect();
-    let well_formed = tokens.iter().enumerate().all(|(at, token)| match *token {
-        "*" => true,
-        ">" => at + 1 == tokens.len(),
-        name => crate::ids::valid_topic(name.as_bytes()).is_ok(),
-    });
-    if !well_formed || pattern.len() > crate::limits::TOPIC_BYTES_MAX {
+    if !valid_pattern(pattern.as_bytes()) {
         let shown: String = pattern.chars().take(80).collect();
         let detail = format!(
             "pattern \"{shown}\" is not tokens joined by '.', with * for one token and > last for the rest"
@@ -221,7 +224,7 @@ fn matching(log: &Log, pattern: &str) -> Result<Vec<u32>, Problem> {
     let mut found = Vec::new();
     for index in 0..count {
         let topic = log.topics().get(index);
-        if topic.deleted_ns == 0 && pattern_matches(pattern, topic.name_str()) {
+        if topic.deleted_ns == 0 && pattern_matches(pattern.as_bytes(), &topic.name) {
             found.push(index);
             check_count(found.len())?;
         }

@@ -454,7 +454,10 @@ impl Edge {
             }
             match receipt {
                 Ok(receipt) => {
-                    results.extend_from_slice(b"{\"partition\":");
+                    let topic_id = self.log.topics().get(receipt.first.topic).id;
+                    results.extend_from_slice(b"{\"id\":\"");
+                    write_id(&mut results, topic_id, receipt.first.partition, receipt.first.offset);
+                    results.extend_from_slice(b"\",\"partition\":");
                     write_number(&mut results, u64::from(receipt.first.partition));
                     results.extend_from_slice(b",\"base_offset\":");
                     write_number(&mut results, receipt.first.offset);

@@ -13,6 +13,7 @@ use crate::http::response::write_number;
 use crate::limits::READ_PARTITIONS_MAX;
 use crate::log::{Batch, Log};
 use crate::problem::{Code, Problem};
+use crate::trie::pattern_matches;
 use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -77,24 +78,25 @@ pub struct Reader {
     json_values: bool,
     show_topic: bool,
     filter: Filter,
-    pattern: Option<String>,
+    /// Topics that may join: a pattern, or the name of a topic that does not exist yet.
+    awaited: Option<String>,
     ended: bool,
     /// Messages still wanted; `None` = no limit.
     pub left: Option<u64>,
 }
 
 impl Reader {
-    /// A reader at the given places. `pattern` when later topics are to join.
+    /// A reader at the given places. `awaited` names topics that may join later: a pattern, or one that does not exist.
     #[must_use]
     pub fn new(
         places: Vec<Place>,
         form: Form,
         json_values: bool,
         filter: Filter,
-        pattern: Option<String>,
+        awaited: Option<String>,
     ) -> Self {
-        let show_topic = pattern.is_some();
-        Self { places, turn: 0, form, json_values, show_topic, filter, pattern, ended: false, left: None }
+        let show_topic = awaited.as_deref().is_some_and(is_pattern);
+        Self { places, turn: 0, form, json_values, show_topic, filter, awaited, ended: false, left: None }
     }
 
     /// Its form.
@@ -111,8 +113,8 @@ impl Reader {
 
     /// Whether later topics may join.
     #[must_use]
-    pub fn is_pattern(&self) -> bool {
-        self.pattern.is_some()
+    pub fn awaits_topics(&self) -> bool {
+        self.awaited.is_some()
     }
 
     /// Its place as an opaque text.
@@ -142,7 +144,7 @@ impl Reader {
     #[must_use]
     pub fn share_key(&self, log: &Log, now_ns: i64) -> Option<u128> {
         let [place] = &self.places[..] else { return None };
-        if self.pattern.is_some() || self.left.is_some() {
+        if self.awaited.is_some() || self.left.is_some() {
             return None;
         }
         let mut hash = Xxh3Default::default();
@@ -176,8 +178,8 @@ impl Reader {
     /// `too_many_partitions` when a cursor could not hold them.
     pub fn adopt(&mut self, log: &Log, topic: u32) -> Result<bool, Problem> {
         let entry = log.topics().get(topic);
-        let Some(pattern) = &self.pattern else { return Ok(false) };
-        if entry.deleted_ns != 0 || !pattern_matches(pattern, entry.name_str()) {
+        let Some(awaited) = &self.awaited else { return Ok(false) };
+        if entry.deleted_ns != 0 || !pattern_matches(awaited.as_bytes(), &entry.name) {
             return Ok(false);
         }
         let before = self.places.len();
@@ -190,6 +192,9 @@ impl Reader {
             self.places.retain(|p| !log.is_deleted(p.topic, p.topic_id));
             check_count(self.places.len())?;
             return Ok(true);
+        }
+        if !is_pattern(awaited) {
+            self.awaited = None;
         }
         Ok(self.places.len() > before)
     }
@@ -212,7 +217,7 @@ impl Reader {
             log.settle(self.places[at].part);
             if log.is_deleted(self.places[at].topic, self.places[at].topic_id) {
                 // Of a pattern the other topics go on, and this one when it is brought back.
-                self.ended |= self.pattern.is_none();
+                self.ended |= self.awaited.is_none();
                 continue;
             }
             let low = log.part(self.places[at].part).low;
@@ -479,17 +484,8 @@ pub fn check_count(count: usize) -> Result<(), Problem> {
     Err(Problem::new(Code::TooManyPartitions, detail))
 }
 
-/// Whether a topic name matches a pattern (`*` one token, `>` the rest).
+/// Whether a name is a pattern: it has a wildcard.
 #[must_use]
-pub fn pattern_matches(pattern: &str, name: &str) -> bool {
-    let mut names = name.split('.');
-    for token in pattern.split('.') {
-        match (token, names.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (token, Some(name)) if token == name => {}
-            _ => return false,
-        }
-    }
-    names.next().is_none()
+pub fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '>'])
 }
