@@ -203,6 +203,7 @@ fn transcript<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
             match step {
                 Step::More => break,
                 Step::Close => break 'pieces,
+                Step::Full => {}
                 Step::Cold(request) | Step::Upgrade(request) => {
                     let text = format!("{} {}?{}", request.method, request.path, request.query);
                     let body = [text.as_bytes(), &request.body].concat();
