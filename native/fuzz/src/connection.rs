@@ -45,6 +45,7 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
                     is_open = false;
                     break;
                 }
+                Step::Full => {}
                 Step::Upgrade(_) => {
                     edge.take_rest(&mut connection);
                     is_open = false;

@@ -105,7 +105,9 @@ def test_the_engine_agrees_with_lists(
             case ("several", topic, values):
                 items = [{"payload": value} for value in values]
                 body = json.dumps({"messages": items}).encode()
-                requests.append(post(topic, body, Content_Type="application/vnd.sprawl.messages+json"))
+                requests.append(
+                    post(topic, body, Content_Type="application/vnd.sprawl.messages+json")
+                )
                 held = model.setdefault(topic, [])
                 expected.append((200, list(range(len(held), len(held) + len(values)))))
                 held += values
@@ -116,7 +118,9 @@ def test_the_engine_agrees_with_lists(
                 elif offset > len(model[topic]):
                     expected.append((416, None))
                 else:
-                    expected.append((200, {"from": offset, "values": model[topic][offset:][:limit]}))
+                    expected.append(
+                        (200, {"from": offset, "values": model[topic][offset:][:limit]})
+                    )
             case _:
                 flush()
                 native.end_tick(NOW)
@@ -226,9 +230,7 @@ def record_batch(value: bytes, timestamp_ms: int) -> bytes:
     """A RecordBatch v2 of one record without key and headers: as long as the engine's own."""
     fields = b"\0" + varint(0) + varint(0) + varint(-1) + varint(len(value)) + value + varint(0)
     records = varint(len(fields)) + fields
-    checked = struct.pack(
-        ">hiqqqhii", 0, 0, timestamp_ms, timestamp_ms, -1, -1, -1, 1
-    )
+    checked = struct.pack(">hiqqqhii", 0, 0, timestamp_ms, timestamp_ms, -1, -1, -1, 1)
     checked += records
     head = struct.pack(">qiibI", 0, len(checked) + 9, 0, 2, crc32c(checked))
     assert len(head) + len(checked) - len(records) == BATCH_HEADER_BYTES
