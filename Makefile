@@ -1,7 +1,7 @@
 # The front door. Every verb is one line to scripts/; `make help` lists them.
 .PHONY: help run test lint build bench perf fuzz wheel image docs
-help:   ; @sed -n 's/^\([a-z]*\): .*# /  make \1\t/p' Makefile
-run:    ; @scripts/run.sh     # set everything up and start a node on the defaults
+help:   ; @sed -n 's/^\([a-z]*\): .* \{2,\}# /  make \1\t/p' Makefile
+run:    ; @exec scripts/run.sh    # set everything up and start a node on the defaults
 test:   ; @scripts/test.sh    # set everything up and run every test; T='-k name' passes options to pytest
 lint:   ; @scripts/lint.sh    # formats, types, clippy, stubs against binaries, import directions
 build:  ; @scripts/setup.sh dev    # environment with the development tools, both extensions, nothing else

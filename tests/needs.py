@@ -8,8 +8,11 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 def _working(*candidates: str | Path) -> str | None:
@@ -27,6 +30,11 @@ def _working(*candidates: str | Path) -> str | None:
 def chromium() -> str | None:
     """Path of a Chromium or Chrome that can run headless."""
     return _working("chromium", "chromium-browser", "google-chrome")
+
+
+def curl() -> str | None:
+    """Path of curl, which the commands of the README call."""
+    return _working("curl")
 
 
 def chromedriver() -> str | None:
@@ -75,8 +83,28 @@ def debootstrap() -> str | None:
     return shutil.which("debootstrap") if os.geteuid() == 0 else None
 
 
+def make_setup() -> str | None:
+    """Path of the Python of ``make``, when ``make run`` has nothing to install or build."""
+    python = _ROOT / ".venv/bin/python"
+    done = [python.parents[1] / name for name in ("installed.stamp", "built.stamp")]
+    if not all(path.exists() for path in (python, *done)):
+        return None
+    profile = os.environ.get("SPRAWL_BUILD_PROFILE", "release")
+    installed = _stamp("requirements/run.lock", "requirements/build.lock")
+    built = f"{profile} {_stamp('setup.py', 'pyproject.toml', 'native', 'sprawl/_hot')}"
+    is_done = done[0].read_text().startswith(installed) and done[1].read_text().strip() == built
+    return str(python) if is_done else None
+
+
+def _stamp(*paths: str) -> str:
+    command = [sys.executable, "-I", "-S", "scripts/stamp.py", *paths]
+    asked = subprocess.run(command, capture_output=True, text=True, check=True, cwd=_ROOT)
+    return asked.stdout.strip()
+
+
 FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromium": (chromium, "no working chromium on PATH (Debian: apt install chromium)"),
+    "curl": (curl, "no curl on PATH (Debian: apt install curl)"),
     "chromedriver": (chromedriver, "no chromedriver on PATH (Debian: apt install chromium-driver)"),
     "selenium": (selenium, "no selenium (pip install -e '.[e2e]')"),
     "schemathesis": (schemathesis, "no schemathesis (pip install -e '.[fuzz]')"),
@@ -85,6 +113,10 @@ FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
         "no Python 2.7 for Autobahn (pyenv install 2.7.18, or SPRAWL_PYTHON27=path)",
     ),
     "go": (go, "no go on PATH (https://go.dev/dl, Debian: apt install golang)"),
+    "make-setup": (
+        make_setup,
+        "make run would install or build first (run the tests by make test)",
+    ),
     "valgrind": (valgrind, "no valgrind on PATH (Debian: apt install valgrind)"),
     "debootstrap-root": (
         debootstrap,

@@ -62,9 +62,9 @@ async def nats(addr: str, seconds: float) -> int:
 
 async def encoder(_addr: str, seconds: float) -> int:
     """The client's batch encoder, fed with the same payloads and nothing behind it."""
-    from sprawl.wire.batch import encode_batch
+    from sprawl._native import encode_batch
 
-    records = [PAYLOAD] * ENCODER_BATCH
+    records = [(None, PAYLOAD, None, 1_795_437_296_789)] * ENCODER_BATCH
     end = time.perf_counter() + seconds
     count = 0
     while time.perf_counter() < end:

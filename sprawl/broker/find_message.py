@@ -5,11 +5,12 @@ message may still be one that a publisher gave; ids are at most 255 bytes.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from sprawl.broker.engine import Engine, StoredMessage
-from sprawl.errors import NotFound
+from sprawl.errors import Expired, NotFound
 from sprawl.limits import IDEMPOTENCY_KEY_BYTES_MAX
 
 _OURS: Final = re.compile(r"([a-z2-7]{13})-(0|[1-9][0-9]{0,3})-(0|[1-9][0-9]{0,18})", re.ASCII)
@@ -29,13 +30,22 @@ def find_message(engine: Engine, message_id: str) -> FoundMessage:
     """The message; NotFound when there is none of this id, Expired when it is gone by age."""
     if (ours := _OURS.fullmatch(message_id)) is not None:
         partition, offset = int(ours[2]), int(ours[3])
-        stored = engine.message(ours[1], partition, offset)
+        stored = _unless_gone(message_id, lambda: engine.message(ours[1], partition, offset))
         if stored is not None:
             return FoundMessage(message_id, partition, offset, stored)
     if 0 < len(message_id.encode("utf-8", "replace")) <= IDEMPOTENCY_KEY_BYTES_MAX:
-        stored = engine.message_by_key(message_id)
+        stored = _unless_gone(message_id, lambda: engine.message_by_key(message_id))
         if stored is not None:
             partition, offset = stored["partition"], stored["offset"]
             ours_id = f"{stored['topic_id']}-{partition}-{offset}"
             return FoundMessage(ours_id, partition, offset, stored)
     raise NotFound(f"message {message_id[:64]!r} is not held here", code="message_not_found")
+
+
+def _unless_gone(message_id: str, find: Callable[[], StoredMessage | None]) -> StoredMessage | None:
+    try:
+        return find()
+    except Expired as error:
+        # The log speaks of an offset; who asks here knows a message.
+        detail = f"message {message_id[:64]!r} is gone: {error.detail}"
+        raise Expired(detail, code="message_expired") from error

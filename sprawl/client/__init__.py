@@ -10,7 +10,7 @@ Read in this order: ``client`` (the front), ``caller`` (retries and failover), `
 connection), ``producer`` and ``lane`` (batches in order), ``reader``.
 """
 
-from sprawl.client.batch import Delivery
+from sprawl._hot.collect import Delivery
 from sprawl.client.client import Client
 from sprawl.client.message import Message, Outgoing, Receipt
 from sprawl.client.producer import Producer

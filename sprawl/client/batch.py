@@ -6,9 +6,10 @@ has several partitions: then one part per partition.
 """
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from sprawl._hot.collect import Collected, Delivery
 from sprawl.client.message import Receipt
 from sprawl.errors import SprawlError
 
@@ -62,22 +63,15 @@ class Part:
         self.batch.part_settled()
 
 
-class Batch:
+class Batch(Collected):
     """Messages of one topic, collected and sent together."""
 
-    __slots__ = (
-        "_callbacks", "_on_done", "_waiters", "bytes_count", "open_count", "parts", "places",
-        "records", "timestamp_ms", "topic",
-    )  # fmt: skip
+    __slots__ = ("_callbacks", "_on_done", "_waiters", "parts", "places")
 
     def __init__(self, topic: str, timestamp_ms: int, on_done: Callable[["Batch"], None]) -> None:
-        self.topic: Final = topic
-        self.timestamp_ms: Final = timestamp_ms
-        self.records: list[Record] = []
-        self.bytes_count = 0
+        super().__init__(topic, timestamp_ms)
         self.parts: list[Part] = []
         self.places: list[tuple[int, int]] | None = None
-        self.open_count = 1
         self._on_done = on_done
         self._waiters: list[asyncio.Future[None]] = []
         self._callbacks: list[tuple[Callable[[Delivery], object], Delivery]] = []
@@ -157,47 +151,3 @@ class Batch:
             self._callbacks.append((callback, delivery))
         else:
             asyncio.get_running_loop().call_soon(callback, delivery)
-
-
-class Delivery:
-    """The future of one published message: await it for the receipt.
-
-    It costs two references; waiting is shared by all messages of a batch. Cancelling a waiter does
-    not take the message back.
-    """
-
-    __slots__ = ("_batch", "_index")
-
-    def __init__(self, batch: Batch, index: int) -> None:
-        self._batch = batch
-        self._index = index
-
-    def __await__(self) -> Generator[object, None, Receipt]:
-        if self._batch.open_count:
-            yield from self._batch.wait().__await__()
-        return self.result()
-
-    def done(self) -> bool:
-        """Whether the node has answered, or the message has failed."""
-        return not self._batch.open_count
-
-    def exception(self) -> SprawlError | None:
-        """The error of a message that is done and failed. Raises InvalidStateError before."""
-        outcome = self._outcome()
-        return outcome if isinstance(outcome, SprawlError) else None
-
-    def result(self) -> Receipt:
-        """The receipt of a message that is done. Raises its SprawlError, or InvalidStateError."""
-        outcome = self._outcome()
-        if isinstance(outcome, SprawlError):
-            raise outcome
-        return outcome
-
-    def add_done_callback(self, callback: "Callable[[Delivery], object]") -> None:
-        """Calls ``callback(delivery)`` from the loop once the message is done."""
-        self._batch.call(callback, self)
-
-    def _outcome(self) -> Receipt | SprawlError:
-        if self._batch.open_count:
-            raise asyncio.InvalidStateError("the message has no answer yet")
-        return self._batch.result_of(self._index)

@@ -19,7 +19,7 @@ BACKOFF_MS: Final = 50
 BACKOFF_MS_MAX: Final = 5_000
 # Connections to one url that publishes share by pipelining.
 SHARED_CONNECTIONS_MAX: Final = 4
-# Requests without an answer on one shared connection; at the bound callers wait.
+# Requests without an answer on one shared connection, on average; at the bound callers wait.
 PIPELINED_MAX: Final = 64
 # Idle connections kept for one url; more are closed after use.
 IDLE_CONNECTIONS_MAX: Final = 8

@@ -20,9 +20,10 @@ from sprawl.client.http import Request
 from sprawl.client.message import Outgoing, Receipt
 from sprawl.client.partitions import Partitions
 from sprawl.client.producer import OnFull, Producer
-from sprawl.client.publish import batch_receipts, publish_request, receipt_of
+from sprawl.client.publish import batch_receipts, fits_headers, publish_request, receipt_of
 from sprawl.client.reader import OnGap, Reader
 from sprawl.client.retry import Retry
+from sprawl.client.routing import partition_of
 from sprawl.client.topics import Topics
 from sprawl.errors import BadAnswer, InvalidRequest
 
@@ -100,6 +101,10 @@ class Client:
             ttl_s=ttl_s,
             idempotency_key=idempotency_key or self._next_key(),
         )
+        if partition is None and not fits_headers(outgoing):
+            count = await self._partitions.count(topic)
+            name = str(outgoing.idempotency_key).encode() if outgoing.key is None else outgoing.key
+            partition = partition_of(name, count) if count > 1 else None
         request = publish_request(
             topic, outgoing, durability=durability, partition=partition, if_match=if_match
         )

@@ -9,7 +9,6 @@ Source: RFC 9112, parsed by llhttp (httptools).
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -65,19 +64,19 @@ class _Exchange:
 
 
 class Connection(asyncio.Protocol):
-    """A connection to ``address``; ``on_idle`` is called whenever an answer makes room."""
+    """A connection to ``address``."""
 
-    def __init__(self, address: Address, on_idle: Callable[[], None]) -> None:
+    def __init__(self, address: Address) -> None:
         self.address: Final = address
         self.idle_since_s: float = 0.0
         self.is_open = False
-        self._on_idle = on_idle
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._exchanges: deque[_Exchange] = deque()
         self._unsent: list[bytes] = []
-        self._is_writable = True
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._is_flush_due = False
         self._is_reusable = True
 
@@ -86,10 +85,9 @@ class Connection(asyncio.Protocol):
         """Requests without an answer."""
         return len(self._exchanges)
 
-    @property
-    def has_room(self) -> bool:
-        """Whether one more request may be pipelined here."""
-        return self.is_open and self._is_writable and len(self._exchanges) < bounds.PIPELINED_MAX
+    async def writable(self) -> None:
+        """Waits until what was written is sent, or the connection is lost."""
+        await self._writable.wait()
 
     def send(self, request: Request) -> "asyncio.Future[Response]":
         """Sends ``request`` with this turn's write; the future has the whole answer."""
@@ -128,7 +126,7 @@ class Connection(asyncio.Protocol):
         for exchange in exchanges:
             if not exchange.future.done():
                 exchange.future.set_exception(error)
-        self._on_idle()
+        self._writable.set()
 
     # --- asyncio calls these ---
 
@@ -142,13 +140,12 @@ class Connection(asyncio.Protocol):
         self._end(self._lost(str(exc) if exc else "the node closed it"))
 
     def pause_writing(self) -> None:
-        """Takes no further requests until what was written is sent."""
-        self._is_writable = False
+        """Makes ``writable`` wait."""
+        self._writable.clear()
 
     def resume_writing(self) -> None:
-        """Takes requests again."""
-        self._is_writable = True
-        self._on_idle()
+        """Lets ``writable`` go on."""
+        self._writable.set()
 
     def data_received(self, data: bytes) -> None:
         """Parses answers; bytes that are no answer end the connection."""
@@ -207,16 +204,15 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self.idle_since_s = self._loop.time()
-        self._on_idle()
 
 
-async def connect(address: Address, on_idle: Callable[[], None]) -> Connection:
+async def connect(address: Address) -> Connection:
     """An open connection. Raises ConnectionFailed (``connection_failed``): nothing was sent."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(bounds.CONNECT_TIMEOUT_S):
             _, connection = await loop.create_connection(
-                lambda: Connection(address, on_idle), address.host, address.port, ssl=address.tls
+                lambda: Connection(address), address.host, address.port, ssl=address.tls
             )
     except TimeoutError as error:
         raise ConnectionFailed(

@@ -23,7 +23,7 @@ class Pool:
         self._shared: list[Connection] = []
         self._idle: deque[Connection] = deque()
         self._lent: set[Connection] = set()
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._places = asyncio.Semaphore(bounds.SHARED_CONNECTIONS_MAX * bounds.PIPELINED_MAX)
         self._opening = asyncio.Lock()
         self._is_closed = False
 
@@ -32,8 +32,8 @@ class Pool:
 
         Raises ConnectionFailed, Timeout (outcome unknown), BadAnswer.
         """
-        async with _deadline(self.address, timeout_s) as used:
-            connection = await self._roomy()
+        async with _deadline(self.address, timeout_s) as used, self._places:
+            connection = await self._least_loaded()
             used.append(connection)
             return await connection.send(request)
 
@@ -60,7 +60,7 @@ class Pool:
                 break
             connection.close()
         else:
-            connection = await connect(self.address, self._stir)
+            connection = await connect(self.address)
             connection.idle_since_s = now_s
         self._lent.add(connection)
         return connection
@@ -82,37 +82,31 @@ class Pool:
         self._shared.clear()
         self._idle.clear()
         self._lent.clear()
-        self._stir()
 
-    async def _roomy(self) -> Connection:
-        """A shared connection with room; opens one more while all have something to do."""
+    async def _least_loaded(self) -> Connection:
+        """A shared connection; opens one more while all have something to do."""
         while True:
             self._check_open()
             now_s = asyncio.get_running_loop().time()
-            for stale in [c for c in self._shared if not _is_fresh(c, now_s)]:
-                self._shared.remove(stale)
-                stale.close()
-            best = min((c for c in self._shared if c.has_room), key=_load, default=None)
+            self._drop_stale(now_s)
+            best = min(self._shared, key=_load, default=None)
             is_full = len(self._shared) >= bounds.SHARED_CONNECTIONS_MAX
-            if best is not None and (is_full or best.pending_count == 0 or self._opening.locked()):
+            is_opening = self._opening.locked()
+            if best is not None and (is_full or is_opening or not best.pending_count):
+                await best.writable()
                 return best
-            if not is_full:
-                async with self._opening:
-                    if len(self._shared) < bounds.SHARED_CONNECTIONS_MAX:
-                        opened = await connect(self.address, self._stir)
-                        opened.idle_since_s = now_s
-                        self._shared.append(opened)
-                continue
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
+            async with self._opening:
+                if len(self._shared) < bounds.SHARED_CONNECTIONS_MAX:
+                    opened = await connect(self.address)
+                    opened.idle_since_s = now_s
+                    self._shared.append(opened)
 
-    def _stir(self) -> None:
-        """Wakes those who wait for room; each looks again for itself."""
-        waiters, self._waiters = self._waiters, deque()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+    def _drop_stale(self, now_s: float) -> None:
+        if all(_is_fresh(connection, now_s) for connection in self._shared):
+            return
+        for stale in [c for c in self._shared if not _is_fresh(c, now_s)]:
+            self._shared.remove(stale)
+            stale.close()
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from sprawl import limits
+from sprawl._hot.collect import Collector, Delivery
 from sprawl.client import bounds
-from sprawl.client.batch import Batch, Delivery
+from sprawl.client.batch import Batch
 from sprawl.client.caller import Caller
 from sprawl.client.codec import CODECS, headers_of
 from sprawl.client.lane import Lane
@@ -28,7 +29,33 @@ OnFull = Literal["block", "raise", "drop"]
 _BUSY_LANES_MAX: Final = 64
 
 
-class Producer:
+def _ignore(batch: Batch) -> None:
+    """A refused message was never in flight."""
+
+
+def _bytes_of(data: object) -> bytes:
+    if isinstance(data, str):
+        return data.encode()
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    raise TypeError(f"data is {type(data).__name__}, it takes bytes")
+
+
+def _checked_bytes(key: bytes | None, extra: list[tuple[bytes, bytes]] | None) -> int:
+    """Bytes of key and headers. Raises TooLarge, TypeError."""
+    size = 0
+    if key is not None:
+        if not isinstance(key, bytes):
+            raise TypeError(f"key is {type(key).__name__}, it takes bytes")
+        size = len(key)
+        if size > limits.KEY_BYTES_MAX:
+            raise TooLarge(f"key of {size} bytes exceeds {limits.KEY_BYTES_MAX}")
+    for name, value in extra or ():
+        size += len(name) + len(value) + 8
+    return size
+
+
+class Producer(Collector[Batch]):
     """Collects messages into batches; made by ``Client.producer`` and used by ``async with``.
 
     Leaving the block flushes; leaving it by an exception gives up what is unanswered (its
@@ -59,17 +86,20 @@ class Producer:
                 f'or on_full "{on_full}" not one of block, raise, drop',
                 code="invalid_parameter",
             )
+        super().__init__(
+            room=max_in_flight,
+            batch_bytes_max=max_batch_bytes,
+            batch_records_max=limits.BATCH_RECORDS_MAX,
+            record_overhead_bytes=bounds.RECORD_OVERHEAD_BYTES,
+        )
         self.dropped_count = 0
         self._caller = caller
         self._partitions = partitions
         self._linger_s = linger_ms / 1000
-        self._batch_bytes_max = max_batch_bytes
         self._in_flight_max = max_in_flight
-        self._room = max_in_flight
         self._on_full = on_full
         self._durability = durability
         self._codec = CODECS[compression]
-        self._open: dict[str, Batch] = {}
         self._closed: dict[str, deque[Batch]] = {}
         self._lanes: dict[tuple[str, int | None], Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,46 +127,6 @@ class Producer:
                 await self.close()
         else:
             await self.close()
-
-    def publish_nowait(
-        self,
-        topic: str,
-        data: bytes,
-        *,
-        key: bytes | None = None,
-        headers: Mapping[str, str | bytes] | None = None,
-        content_type: str | None = None,
-        ttl_s: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> Delivery:
-        """Takes one message and returns at once; nothing is sent yet.
-
-        Raises QueueFull when ``max_in_flight`` is reached (with ``on_full="drop"`` the delivery
-        fails with it instead; with ``"block"`` use ``publish``, which waits), TooLarge,
-        InvalidRequest, Closed. The message's timestamp is the time at which its batch was begun.
-        """
-        if data.__class__ is not bytes:
-            data = _bytes_of(data)
-        extra = None
-        if headers or content_type or ttl_s or idempotency_key is not None:
-            extra = headers_of(headers, content_type, ttl_s, idempotency_key)
-        if self._room <= 0:
-            return self._refuse(topic)
-        batch = self._open.get(topic)
-        if batch is None:
-            batch = self._begin(topic)
-        size = len(data) + bounds.RECORD_OVERHEAD_BYTES
-        if key is not None or extra is not None:
-            size += _checked_bytes(key, extra)
-        total = batch.bytes_count + size
-        records = batch.records
-        index = len(records)
-        if total >= self._batch_bytes_max or index >= limits.BATCH_RECORDS_MAX - 1:
-            return self._add_last(topic, batch, (key, data, extra, batch.timestamp_ms), size)
-        batch.bytes_count = total
-        records.append((key, data, extra, batch.timestamp_ms))
-        self._room -= 1
-        return Delivery(batch, index)
 
     async def publish(
         self,
@@ -167,10 +157,10 @@ class Producer:
 
     async def ready(self) -> int:
         """Waits until there is room; how many messages ``publish_nowait`` takes now."""
-        while self._room <= 0 and not self._is_closed:
+        while self.room <= 0 and not self._is_closed:
             self.send()
             await self._wait()
-        return self._room
+        return self.room
 
     async def flush(self) -> None:
         """Sends everything now and waits until every message has its answer.
@@ -179,7 +169,7 @@ class Producer:
         last flush; each delivery has its own.
         """
         self.send()
-        while self._room < self._in_flight_max:
+        while self.room < self._in_flight_max:
             await self._wait()
         error, self._first_error = self._first_error, None
         if error is not None:
@@ -199,24 +189,25 @@ class Producer:
         closed = Closed("the producer was closed before the answer")
         for lane in self._lanes.values():
             lane.fail(closed)
-        left = [*self._open.values(), *(b for queue in self._closed.values() for b in queue)]
-        self._open.clear()
+        left = [*self.open.values(), *(b for queue in self._closed.values() for b in queue)]
+        self.open.clear()
         self._closed.clear()
         for batch in left:
             batch.fail(closed)
 
     # --- collecting ---
 
-    def _begin(self, topic: str) -> Batch:
+    def begin(self, topic: str) -> Batch:
+        """Opens a batch of ``topic``. Raises Closed."""
         if self._is_closed:
             raise Closed("the producer is closed")
         batch = Batch(topic, time.time_ns() // 1_000_000, self._batch_done)
-        self._open[topic] = batch
+        self.open[topic] = batch
         if self._timer is None:
             self._timer = self._loop.call_later(self._linger_s, self.send)
         return batch
 
-    def _add_last(
+    def add_last(
         self,
         topic: str,
         batch: Batch,
@@ -226,19 +217,24 @@ class Producer:
         """Adds the record that fills its batch, or begins the next one with it."""
         if len(record[1]) > limits.PAYLOAD_BYTES_MAX:
             raise TooLarge(f"payload of {len(record[1])} bytes exceeds {limits.PAYLOAD_BYTES_MAX}")
-        if batch.records and batch.bytes_count + size > self._batch_bytes_max:
+        if batch.records and batch.bytes_count + size > self.batch_bytes_max:
             self._close(topic)
-            batch = self._begin(topic)
+            batch = self.begin(topic)
         batch.records.append(record)
         batch.bytes_count += size
-        self._room -= 1
+        self.room -= 1
         delivery = Delivery(batch, len(batch.records) - 1)
         is_full = len(batch.records) >= limits.BATCH_RECORDS_MAX
-        if is_full or batch.bytes_count >= self._batch_bytes_max:
+        if is_full or batch.bytes_count >= self.batch_bytes_max:
             self._close(topic)
         return delivery
 
-    def _refuse(self, topic: str) -> Delivery:
+    as_bytes = staticmethod(_bytes_of)
+    extra_of = staticmethod(headers_of)
+    checked_bytes = staticmethod(_checked_bytes)
+
+    def refuse(self, topic: str) -> Delivery:
+        """What ``on_full`` says about a message for which there is no room."""
         error = QueueFull(
             f"{self._in_flight_max} messages are unanswered (max_in_flight); "
             "await publish() or ready() to wait for room"
@@ -255,12 +251,12 @@ class Producer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for topic in list(self._open):
+        for topic in list(self.open):
             self._close(topic)
 
     def _close(self, topic: str) -> None:
         """Hands the open batch of ``topic`` on, behind those that wait for its partition count."""
-        batch = self._open.pop(topic)
+        batch = self.open.pop(topic)
         if not batch.records:
             return  # its only message was refused
         waiting = self._closed.get(topic)
@@ -332,7 +328,7 @@ class Producer:
             self._start(self.close(), "close after a defect")
 
     def _batch_done(self, batch: Batch) -> None:
-        self._room += len(batch.records)
+        self.room += len(batch.records)
         error = batch.error
         if error is not None and self._first_error is None:
             self._first_error = error
@@ -345,29 +341,3 @@ class Producer:
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
         await waiter
-
-
-def _ignore(batch: Batch) -> None:
-    """A refused message was never in flight."""
-
-
-def _bytes_of(data: object) -> bytes:
-    if isinstance(data, str):
-        return data.encode()
-    if isinstance(data, bytes | bytearray | memoryview):
-        return bytes(data)
-    raise TypeError(f"data is {type(data).__name__}, it takes bytes")
-
-
-def _checked_bytes(key: bytes | None, extra: list[tuple[bytes, bytes]] | None) -> int:
-    """Bytes of key and headers. Raises TooLarge, TypeError."""
-    size = 0
-    if key is not None:
-        if not isinstance(key, bytes):
-            raise TypeError(f"key is {type(key).__name__}, it takes bytes")
-        size = len(key)
-        if size > limits.KEY_BYTES_MAX:
-            raise TooLarge(f"key of {size} bytes exceeds {limits.KEY_BYTES_MAX}")
-    for name, value in extra or ():
-        size += len(name) + len(value) + 8
-    return size

@@ -12,8 +12,9 @@ from typing import Final
 from urllib.parse import quote
 
 import msgspec
+from xxhash import xxh3_64_intdigest
 
-from sprawl.client.batch import Delivery
+from sprawl._hot.collect import Delivery
 from sprawl.client.codec import encode_batch, headers_of
 from sprawl.client.http import Request, Response
 from sprawl.client.lane import placed_of
@@ -32,7 +33,12 @@ def publish_request(
     partition: int | None,
     if_match: int | None,
 ) -> Request:
-    """The request that publishes ``message``. Raises InvalidRequest, TooLarge."""
+    """The request that publishes ``message``, which has its idempotency key.
+
+    A message that does not fit headers needs its ``partition`` when the topic has several: a node
+    does not look into batches. Raises InvalidRequest, TooLarge.
+    """
+    assert message.idempotency_key is not None
     checked = headers_of(
         message.headers, message.content_type, message.ttl_s, message.idempotency_key
     )
@@ -44,10 +50,13 @@ def publish_request(
     if if_match is not None:
         headers.append(("If-Match", f'"{if_match}"'))
     target = f"/v1/topics/{quote(topic, safe='')}/messages"
-    if not _fits_headers(message):
+    if not fits_headers(message):
         headers.append(("Content-Type", "application/x-sprawl-batch"))
         now_ms = time.time_ns() // 1_000_000
-        body = encode_batch([(message.key, message.data, checked, now_ms)])
+        # A node tells repeated batches by their producer: one made of the key stands for it.
+        source = f"{topic}\0{message.idempotency_key}".encode()
+        identity = (xxh3_64_intdigest(source) >> 1, 0, 0)
+        body = encode_batch([(message.key, message.data, checked, now_ms)], 0, identity)
         return Request("POST", target, tuple(headers), body)
     if message.content_type is not None:
         headers.append(("Content-Type", message.content_type))
@@ -55,8 +64,7 @@ def publish_request(
         headers.append(("Sprawl-Key", message.key.decode("ascii")))
     if message.ttl_s:
         headers.append(("Sprawl-TTL", str(message.ttl_s)))
-    if message.idempotency_key is not None:
-        headers.append(("Idempotency-Key", message.idempotency_key))
+    headers.append(("Idempotency-Key", message.idempotency_key))
     for name, value in (message.headers or {}).items():
         headers.append((f"Sprawl-Header-{name}", _text(value)))
     return Request("POST", target, tuple(headers), message.data)
@@ -66,7 +74,7 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("ascii")
 
 
-def _fits_headers(message: Outgoing) -> bool:
+def fits_headers(message: Outgoing) -> bool:
     """Whether key, headers and types survive HTTP's own rules for headers."""
     values = [message.key] if message.key is not None else []
     values += [

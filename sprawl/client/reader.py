@@ -110,6 +110,13 @@ class Reader:
         self._at += 1
         return message
 
+    def taken(self) -> Message | None:
+        """The next message when it has been read already, None when that takes a request."""
+        if self._at >= len(self._page):
+            return None
+        self._at += 1
+        return self._page[self._at - 1]
+
     async def start(self) -> None:
         """Finds the place to begin: after return, nothing published later is missed.
 
@@ -137,12 +144,6 @@ class Reader:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-
-    def abandon(self) -> None:
-        """As ``aclose``, without waiting for the request to end."""
-        self._is_ended = True
-        if self._fetching is not None:
-            self._fetching.cancel()
 
     # --- pages ---
 

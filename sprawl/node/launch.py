@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from sprawl import __version__
+from sprawl._native import __version__
 from sprawl.clock import SystemClock
 from sprawl.model import node_id_of
 from sprawl.node import logs

@@ -80,7 +80,7 @@ class Node:
         view, settings = self.view, self.view.settings
         if shortage := raise_file_limit(settings.connections_max):
             is_asked = settings.is_given("connections_max")
-            _log.log(logging.WARNING if is_asked else logging.INFO, shortage)
+            _log.log(logging.WARNING if is_asked else logging.DEBUG, shortage)
         rooms = self._rooms = self._build(settings, view, self.tasks)
         view.load = SystemLoad(
             self._clock,

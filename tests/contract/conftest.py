@@ -76,7 +76,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
             process.wait()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def http(node: RunningNode) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=node.url, timeout=10) as client:
         yield client

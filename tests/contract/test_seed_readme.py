@@ -1,17 +1,14 @@
-"""Every command of the original's README (``seed-readme.md``), with what it answers in this version.
+"""Every command of the original's README (``seed-readme.md``), with what it answers today.
 
-``COMMANDS`` and ``SETTINGS`` hold each line of its code blocks: what it needs to work, ``NOW`` or the
-feature that will bring it, and a check of what happens today. A line in neither fails, and so does
-a feature that the README of this project calls finished while its lines are still refused here.
+``COMMANDS`` and ``SETTINGS`` hold each line of its code blocks: what it needs to work, ``NOW`` or
+the feature that will bring it, and a check of what happens today. A line in neither fails, and so
+does a feature that the README of this project calls finished while its lines are refused here.
 
 Commands are run twice: with the one documented change (``./sprawl`` → ``sprawl``, ``./sprawlctl`` →
 ``sprawlctl``), and as typed beside links of these names. Ports are substituted as ``typed`` says.
 """
 
-import contextlib
 import json
-import os
-import pty
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.contract.typed import ROOT, Place, Running, commands_of
+from tests.contract.typed import ROOT, Place, commands_of, with_needs
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -43,7 +40,7 @@ Check = Callable[[Place, str], None]
 
 
 def starts(http: int, health: int) -> Check:
-    """The node answers on the ports of its command line, publishes and reads, and Ctrl-C ends it."""
+    """The node answers on the ports of its command line, publishes, and Ctrl-C ends it."""
 
     def check(place: Place, command: str) -> None:
         node = place.start_node(command, http)
@@ -74,7 +71,7 @@ def exits_2(line: str) -> Check:
 
 def makes_its_directory(place: Place, command: str) -> None:
     assert place.run(command).status == 0
-    assert (place.directory / command.split()[-1]).is_dir()
+    assert (place.directory / command.rsplit(maxsplit=1)[-1]).is_dir()
 
 
 def subscribes(place: Place, command: str) -> None:
@@ -100,7 +97,7 @@ def publishes(place: Place, command: str) -> None:
 def shows_the_store(place: Place, command: str) -> None:
     httpx.post(f"{place.url(8080)}/publish", json={"topic": "stored", "payload": "12345"})
     store = json.loads(place.run(command).stdout)
-    assert list(store)[0] == "storage_type"
+    assert next(iter(store)) == "storage_type"
     memory = store["memory"]
     assert memory["enabled"]
     assert memory["messages"] == memory["message_count"] >= 1
@@ -121,7 +118,7 @@ def is_not_available(place: Place, command: str) -> None:
     answer = json.loads(place.run(command).stdout)
     told = answer["status"], answer["code"], answer["success"], answer["retryable"]
     assert told == (501, "not_available", False, False)
-    asked = command.split("localhost:8080")[1].split("?")[0]
+    asked = command.split("localhost:8080")[1].split("?", maxsplit=1)[0]
     assert asked in answer["error"]
 
 
@@ -214,7 +211,7 @@ def has_default(line: str) -> Check:
     """Named by ``sprawl -h``, and its default is the page's."""
 
     def check(place: Place, command: str) -> None:
-        name = command.split()[0]
+        name = command.split(maxsplit=1)[0]
         assert re.search(rf"(?<!\S){name}(?![-\w])", place.run("sprawl -h").stdout)
         assert f"{line}  # default" in place.run("sprawl -printConfig").stdout.splitlines()
 
@@ -298,14 +295,14 @@ def _asks_a_node(command: str) -> bool:
     return "localhost:8080" in command or command.startswith("./scripts/")
 
 
-@pytest.mark.parametrize("command", [c for c in RUN if not _asks_a_node(c)])
+@pytest.mark.parametrize("command", with_needs(c for c in RUN if not _asks_a_node(c)))
 def test_command_in_an_empty_place(place: Place, spelling: str, command: str) -> None:
     check = COMMANDS[command][1]
     assert check is not None
     check(place, spelled(command, spelling))
 
 
-@pytest.mark.parametrize("command", [c for c in RUN if _asks_a_node(c)])
+@pytest.mark.parametrize("command", with_needs(c for c in RUN if _asks_a_node(c)))
 def test_command_beside_a_node(served: Place, spelling: str, command: str) -> None:
     check = COMMANDS[command][1]
     assert check is not None
@@ -325,36 +322,8 @@ def test_subscriber_on_a_terminal_prints_what_the_publisher_sends(
     """The page's two lines of basic usage, as two people type them in two terminals."""
     subscribe = spelled("./sprawlctl -n http://localhost:8080 subscribe -t two-terminals", spelling)
     publish = spelled("./sprawlctl -n http://localhost:8080 publish -t two-terminals", spelling)
-    with Terminal(served, subscribe) as terminal:
-        terminal.until("Subscribed to two-terminals on ")
-        assert served.run(f'{publish} -m "Hello, World!"').status == 0
-        terminal.until("Hello, World!")
-        assert terminal.running.interrupted().status == 130
-
-
-class Terminal:
-    """A command whose standard output is a terminal."""
-
-    def __init__(self, place: Place, command: str) -> None:
-        self._reader, self._writer = pty.openpty()
-        os.set_blocking(self._reader, False)
-        self._shown = b""
-        terminal = os.ttyname(self._writer)
-        self.running: Running = place.start(f"exec {command} >{terminal}")
-
-    def until(self, text: str) -> None:
-        """Waits until the terminal has shown the text."""
-        self.running.until(lambda: text in self._read(), f"{text!r} on the terminal")
-
-    def _read(self) -> str:
-        with contextlib.suppress(BlockingIOError):
-            self._shown += os.read(self._reader, 65_536)
-        return self._shown.decode()
-
-    def __enter__(self) -> "Terminal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.running.close()
-        os.close(self._reader)
-        os.close(self._writer)
+    terminal = served.start_on_terminal(subscribe)
+    terminal.until_shown("Subscribed to two-terminals on ")
+    assert served.run(f'{publish} -m "Hello, World!"').status == 0
+    terminal.until_shown("Hello, World!")
+    assert terminal.interrupted().status == 130

@@ -1,16 +1,19 @@
-"""Commands as people read and type them: found in the code blocks of a page, run by bash in a fresh directory.
+"""Commands as people type them: found in the code blocks of a page, run by bash in a directory.
 
-In: Markdown; commands. Out: results. A command is run as it stands, after two substitutions that
-keep tests of one machine out of each other's way:
+In: Markdown; commands. Out: results. A command is run as it stands, after substitutions that keep
+tests of one machine out of each other's way and need nothing beyond bash and curl:
 
 - every port number that the page names (``Place.ports``) becomes a port that was free;
-- a ``sprawlctl`` without ``-n`` is given its default, ``-n http://localhost:8080``, so that there is
-  a port to substitute.
+- a ``sprawlctl`` without ``-n`` is given its default, ``-n http://localhost:8080``, so that there
+  is a port to substitute;
+- where jq is not installed, ``| jq`` is ``| python3 -m json.tool``.
 
 Programs without an address on their command line are told it by variables (``environment``).
 """
 
+import contextlib
 import os
+import pty
 import re
 import shutil
 import signal
@@ -24,6 +27,7 @@ from typing import TypeVar
 
 import httpx
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.unit.node.free_ports import free_ports
 
@@ -33,7 +37,12 @@ ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 30
 """For one command, on a machine that is busy with other tests."""
 
+_OURS = ("SPRAWL_", "MINIO_")
+_KEPT = "SPRAWL_BUILD_PROFILE"
+"""Variables of nodes are not inherited; the one of the build is, so that nothing is built anew."""
+
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CURL = re.compile(r"\bcurl\b|verify-tiering")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _CTL_WITHOUT_NODE = re.compile(r"\bsprawlctl(?=\s)(?!.*\s-n\s)")
 
@@ -53,14 +62,13 @@ def commands_of(markdown: str) -> list[str]:
     return list(dict.fromkeys(command for command in commands if command))
 
 
-def eventually(found: Callable[[], T | None], what: str, seconds: float = DEADLINE_S) -> T:
-    """What ``found`` returns once that is true; fails the test at the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
-    return value
+def with_needs(commands: Iterable[str]) -> list[ParameterSet]:
+    """Parameters of a test, each command that calls curl with its need."""
+    needs_curl = pytest.mark.needs("curl")
+    return [
+        pytest.param(command, id=command, marks=[needs_curl] if _CURL.search(command) else [])
+        for command in commands
+    ]
 
 
 @dataclass(frozen=True)
@@ -98,21 +106,28 @@ class Running:
     def stderr(self) -> str:
         return self._files[1].read_text()
 
+    def shown(self) -> str:
+        """All that it has written, to whichever stream."""
+        return self.stdout + self.stderr
+
     @property
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
+    def until_shown(self, text: str) -> str:
+        """Waits until the text has been written; all that was written by then."""
+        return self.until(lambda: self.shown() if text in self.shown() else None, repr(text))
+
     def until(self, found: Callable[[], T | None], what: str) -> T:
-        """As ``eventually``, but a command that ends before fails the test at once."""
-
-        def found_or_ended() -> T | None:
-            is_over = self.has_ended
-            value = found()
-            if is_over and not value:
-                pytest.fail(f"{self.command} ended before {what}: {self.stdout}{self.stderr}")
-            return value
-
-        return eventually(found_or_ended, f"{what} of {self.command}")
+        """What ``found`` returns once that is true; fails when it ends or time is up."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            is_over = self.has_ended or time.monotonic() > deadline
+            if value := found():
+                return value
+            if is_over:
+                pytest.fail(f"{self.command}: not seen, {what}, in: {self.shown()}")
+            time.sleep(0.02)
 
     def ended(self, seconds: float = DEADLINE_S) -> Result:
         """Waits for the end."""
@@ -120,7 +135,7 @@ class Running:
             status = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.close()
-            pytest.fail(f"{self.command} runs after {seconds} s: {self.stdout}{self.stderr}")
+            pytest.fail(f"{self.command} runs after {seconds} s: {self.shown()}")
         return Result(status, self.stdout, self.stderr)
 
     def interrupted(self) -> Result:
@@ -135,6 +150,27 @@ class Running:
             self._process.wait()
 
 
+class Terminal(Running):
+    """A command whose output is a terminal."""
+
+    def __init__(self, command: str, place: "Place", environment: Mapping[str, str]) -> None:
+        self._reader, self._writer = pty.openpty()
+        os.set_blocking(self._reader, False)
+        self._read = b""
+        super().__init__(f"{command} >{os.ttyname(self._writer)} 2>&1", place, environment)
+
+    def shown(self) -> str:
+        """All that it has written, with the line ends of a file."""
+        with contextlib.suppress(BlockingIOError):
+            self._read += os.read(self._reader, 65_536)
+        return self._read.decode(errors="replace").replace("\r\n", "\n")
+
+    def close(self) -> None:
+        super().close()
+        os.close(self._reader)
+        os.close(self._writer)
+
+
 class Place:
     """A fresh directory that holds ``scripts``, with ``sprawl`` and ``sprawlctl`` where asked."""
 
@@ -146,19 +182,16 @@ class Place:
         for made in (self.directory, self.outputs, tools):
             made.mkdir()
         (self.directory / "scripts").symlink_to(ROOT / "scripts")
-        self._link_programs(tools if linked_in is None else self.directory / linked_in)
-        if shutil.which("jq") is None:
-            (tools / "jq").write_text("#!/bin/sh\nexec python3 -m json.tool\n")
-            (tools / "jq").chmod(0o755)
+        self.link_programs(tools if linked_in is None else self.directory / linked_in)
         named = list(ports)
         self.ports = dict(zip(named, free_ports(len(named)), strict=True))
-        ours = ("SPRAWL_", "MINIO_")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+        kept = {k: v for k, v in os.environ.items() if k == _KEPT or not k.startswith(_OURS)}
         self.environment = {**kept, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
         self._running: list[Running] = []
 
     @staticmethod
-    def _link_programs(folder: Path) -> None:
+    def link_programs(folder: Path) -> None:
+        """Makes links named ``sprawl`` and ``sprawlctl`` to the installed commands."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("sprawl", "sprawlctl"):
             program = Path(sysconfig.get_path("scripts")) / name
@@ -167,6 +200,8 @@ class Place:
 
     def substituted(self, command: str) -> str:
         """The command with this place's ports; see the module."""
+        if shutil.which("jq") is None:
+            command = command.replace("| jq", "| python3 -m json.tool")
         spelled = _CTL_WITHOUT_NODE.sub("sprawlctl -n http://localhost:8080", command)
         numbers = "|".join(map(str, self.ports))
         return re.sub(
@@ -176,6 +211,12 @@ class Place:
     def start(self, command: str, **environment: str) -> Running:
         """Starts a command and returns at once."""
         running = Running(self.substituted(command), self, environment)
+        self._running.append(running)
+        return running
+
+    def start_on_terminal(self, command: str, **environment: str) -> Terminal:
+        """Starts a command as ``start`` does, its output on a terminal."""
+        running = Terminal(self.substituted(command), self, environment)
         self._running.append(running)
         return running
 

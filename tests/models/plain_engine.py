@@ -203,7 +203,7 @@ class PlainEngine:
 
     def message(self, topic_id: str, partition: int, offset: int) -> StoredMessage | None:
         if (topic_id, offset) in self.expired:
-            raise Expired(f"offset {offset} is gone by age", code="message_expired")
+            raise Expired(f"offset {offset} is gone by age")
         for held in self.topics.values():
             if held.topic_id == topic_id and partition == 0 and offset < len(held.messages):
                 return held.messages[offset]

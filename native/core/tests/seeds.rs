@@ -4,10 +4,20 @@ use std::path::Path;
 
 #[path = "../../fuzz/src/batch.rs"]
 mod batch;
+#[path = "../../fuzz/src/connection.rs"]
+mod connection;
 #[path = "../../fuzz/src/cursor.rs"]
 mod cursor;
 #[path = "../../fuzz/src/envelope.rs"]
 mod envelope;
+#[path = "../../fuzz/src/http_chunked.rs"]
+mod http_chunked;
+#[path = "../../fuzz/src/http_head.rs"]
+mod http_head;
+#[path = "../../fuzz/src/json_publish.rs"]
+mod json_publish;
+#[path = "../../fuzz/src/trie.rs"]
+mod trie;
 
 /// Runs `target` over its files, each also cut short and with a byte changed.
 fn replay(name: &str, target: fn(&[u8])) {
@@ -43,4 +53,29 @@ fn envelope_seeds() {
 #[test]
 fn cursor_seeds() {
     replay("cursor", cursor::run);
+}
+
+#[test]
+fn http_head_seeds() {
+    replay("http_head", http_head::run);
+}
+
+#[test]
+fn http_chunked_seeds() {
+    replay("http_chunked", http_chunked::run);
+}
+
+#[test]
+fn json_publish_seeds() {
+    replay("json_publish", json_publish::run);
+}
+
+#[test]
+fn trie_seeds() {
+    replay("trie", trie::run);
+}
+
+#[test]
+fn connection_seeds() {
+    replay("connection", connection::run);
 }

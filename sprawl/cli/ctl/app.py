@@ -4,14 +4,12 @@ In: the command line. Out: an exit status. Invariants: an error is one line on s
 traceback; a closed pipe is silence; an interrupt is 130.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 import click
 
-from sprawl import __version__
 from sprawl.cli.ctl import exits
 from sprawl.cli.ctl.arguments import arranged
 from sprawl.cli.ctl.bench import bench
@@ -50,7 +48,9 @@ class _Root(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Options may stand before or after the command.",
 )
-@click.version_option(__version__, prog_name="sprawlctl", message="%(prog)s %(version)s")
+@click.version_option(
+    package_name="sprawl-node", prog_name="sprawlctl", message="%(prog)s %(version)s"
+)
 def root() -> None:
     """Talk to Sprawl nodes: publish, read, administer, measure."""
 
@@ -93,10 +93,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SprawlError as error:
         complain(f"sprawlctl: {error.detail}")
         return exits.status_of(error)
-    except BrokenPipeError:
-        # Whoever read our output has gone; so is stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.OK
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     return status if isinstance(status, int) else exits.OK

@@ -5,11 +5,14 @@ the work, which puts away what it made, and ends with 130.
 """
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import Coroutine
 from typing import Any
 
 from sprawl.cli.ctl import exits
+from sprawl.errors import SprawlError
 
 
 class Ended(Exception):
@@ -31,16 +34,39 @@ def run(work: Coroutine[Any, Any, int | None], *, fast: bool = False) -> None:
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.get_loop().add_signal_handler(signal.SIGTERM, _terminate)
             status = runner.run(work)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         raise Ended(exits.INTERRUPTED) from None
-    except asyncio.CancelledError:
-        raise Ended(exits.INTERRUPTED) from None
+    except BrokenPipeError:
+        raise Ended(_leave_pipe()) from None
+    except BaseExceptionGroup as group:
+        known = _known(group)
+        if known is None:
+            raise
+        if isinstance(known, BrokenPipeError):
+            raise Ended(_leave_pipe()) from None
+        raise known from None
     if status:
         raise Ended(status)
+
+
+def _known(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """The first error that says itself what happened, of those that ended tasks together."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            if (found := _known(error)) is not None:
+                return found
+        elif isinstance(error, SprawlError | BrokenPipeError):
+            return error
+    return None
+
+
+def _leave_pipe() -> int:
+    """Whoever read our output has gone; so is stdout, silently."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exits.OK
 
 
 def _terminate() -> None:
     """SIGTERM ends a command as an interrupt does."""
     for task in asyncio.all_tasks():
-        if task.get_coro() is not None and not task.done():
-            task.cancel()
+        task.cancel()

@@ -118,7 +118,8 @@ class FlakyServer:
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         asked = Asked(method, unquote(parts.path), query, headers, body, number)
         self.asked.append(asked)
-        told = self.script.popleft() if self.script and parts.path.endswith("messages") else None
+        is_told = parts.path.endswith(("messages", "/publish"))
+        told = self.script.popleft() if self.script and is_told else None
         if told == "drop":
             writer.transport.abort()
             return False
@@ -136,6 +137,8 @@ class FlakyServer:
         return True
 
     async def _work(self, asked: Asked) -> Answer:
+        if asked.path == "/publish":
+            return self._store_alias(json.loads(asked.body))
         _, _, _, topic, *rest = [*asked.path.split("/"), ""]
         if asked.path.startswith("/v1/topics/") and rest[:1] == ["messages"]:
             return await (self._read(asked, topic) if asked.method == "GET" else self._store(asked))
@@ -160,6 +163,14 @@ class FlakyServer:
         return Answer(
             201, _json(body | {"offset": offset}), {"Sprawl-Duplicate": "true"} if duplicate else {}
         )
+
+    def _store_alias(self, body: dict[str, Any]) -> Answer:
+        """``POST /publish``, as the original's contract has it."""
+        if body["id"] not in self._keys:
+            log = self.logs.setdefault((body["topic"], 0), [])
+            self._keys[body["id"]] = (0, len(log))
+            log.append((None, body["payload"].encode()))
+        return Answer(body=_json({"id": body["id"], "status": "published"}))
 
     def _store_batch(
         self, asked: Asked, log: list[tuple[bytes | None, bytes]], partition: int

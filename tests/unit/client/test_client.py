@@ -6,6 +6,7 @@ import pytest
 
 from sprawl import errors
 from sprawl.client import Client, Outgoing
+from sprawl.client.routing import partition_of
 from tests.unit.client.flaky_server import Answer, FlakyServer, problem
 
 
@@ -117,7 +118,31 @@ async def test_what_headers_cannot_carry_travels_as_a_batch(
     receipt = await client.publish("t", b"\x00", key=b"\xff\x00", headers={"Upper": "Grüße"})
     assert receipt.id == "aaaaaaaaaaaao-0-0"
     assert node.logs["t", 0] == [(b"\xff\x00", b"\x00")]
-    assert node.asked[0].headers["content-type"] == "application/x-sprawl-batch"
+    assert node.asked[-1].headers["content-type"] == "application/x-sprawl-batch"
+    node.script.append("drop-after")
+    again = await client.publish("t", b"\x01", key=b"\xff\x00", idempotency_key="Grüße")
+    assert again.is_duplicate
+    once_more = await client.publish("t", b"\x01", key=b"\xff\x00", idempotency_key="Grüße")
+    assert (once_more.offset, once_more.is_duplicate) == (again.offset, True)
+    assert len(node.logs["t", 0]) == 2
+
+
+async def test_a_key_that_is_no_text_still_chooses_the_partition(
+    node: FlakyServer, client: Client
+) -> None:
+    node.partitions["t"] = 8
+    receipts = [await client.publish("t", b"x", key=b"\xff%d" % n) for n in range(20)]
+    assert [r.partition for r in receipts] == [partition_of(b"\xff%d" % n, 8) for n in range(20)]
+
+
+async def test_cancelled_publishes_leave_room_for_others(node: FlakyServer, client: Client) -> None:
+    calls = [asyncio.ensure_future(client.publish("t", b"%d" % n)) for n in range(600)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for call in calls[100:500]:
+        call.cancel()
+    await asyncio.gather(*calls[:100], *calls[500:])
+    assert len(set(node.values("t"))) >= 200
 
 
 async def test_a_plain_message_travels_as_it_is(node: FlakyServer, client: Client) -> None:

@@ -163,6 +163,16 @@ impl Connection {
         }
     }
 
+    /// Whether a refusal of the request at the start of `input`, or of the one whose body is being collected, is
+    /// read by a client of the original.
+    fn is_original(&self, input: &[u8]) -> bool {
+        let head = match &self.state {
+            State::Chunked { head, .. } => head,
+            _ => input,
+        };
+        matches!(head::parse(head), Ok(Some(head)) if !head.path.starts_with("/v1/"))
+    }
+
     /// Whether an answer of the driver is pending.
     #[must_use]
     pub fn is_pending(&self) -> bool {
@@ -228,7 +238,8 @@ impl Edge {
     /// Ends a connection whose request did not arrive in time.
     pub fn time_out(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) {
         let problem = Problem::new(Code::RequestTimeout, "the request was not complete in time");
-        self.hang_up(&problem, now_ns, out);
+        let is_original = connection.is_original(&connection.buffer);
+        self.hang_up(&problem, is_original, now_ns, out);
         self.forget(connection);
     }
 
@@ -281,7 +292,10 @@ impl Edge {
                     step = next;
                     break;
                 }
-                Err(problem) => return self.refuse_all(connection, &problem, now_ns, out),
+                Err(problem) => {
+                    let is_original = connection.is_original(&input[at..]);
+                    return self.refuse_all(connection, &problem, is_original, now_ns, out);
+                }
             }
         }
         if !matches!(connection.state, State::Closed) && at < input.len() {
@@ -300,11 +314,12 @@ impl Edge {
         &mut self,
         connection: &mut Connection,
         problem: &Problem,
+        is_original: bool,
         now_ns: i64,
         out: &mut Vec<u8>,
     ) -> Step {
         self.stats.malformed_requests += 1;
-        self.hang_up(problem, now_ns, out);
+        self.hang_up(problem, is_original, now_ns, out);
         connection.buffer = Vec::new();
         connection.state = State::Closed;
         Step::Close
@@ -314,7 +329,10 @@ impl Edge {
     fn shed(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) -> Option<Step> {
         let problem = busy();
         match &connection.state {
-            State::Request | State::Chunked { .. } => self.hang_up(&problem, now_ns, out),
+            State::Request | State::Chunked { .. } => {
+                let is_original = connection.is_original(&connection.buffer);
+                self.hang_up(&problem, is_original, now_ns, out);
+            }
             State::Lines(_) => {
                 self.break_lines(&problem, out);
             }
@@ -324,9 +342,10 @@ impl Edge {
         Some(Step::Close)
     }
 
-    fn hang_up(&mut self, problem: &Problem, now_ns: i64, out: &mut Vec<u8>) {
+    fn hang_up(&mut self, problem: &Problem, is_original: bool, now_ns: i64, out: &mut Vec<u8>) {
         let date = *self.clock.date(now_ns);
-        response::problem(out, problem, &Refusal::closing(&date));
+        let write = if is_original { response::alias_error } else { response::problem };
+        write(out, problem, &Refusal::closing(&date));
     }
 
     /// Serves the request at the start of `input`.

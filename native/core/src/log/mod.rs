@@ -238,17 +238,25 @@ impl Log {
                 format!("topic has {} partitions and cannot shrink to {}", old.partitions, config.partitions);
             return Err(Problem::new(Code::TopicConflict, detail).at("/partitions"));
         }
+        if old.discard_new != config.discard_new {
+            self.seal(now_ns);
+            let held = self.held_bytes(index);
+            let bound = self.pinned_bytes_max();
+            if config.discard_new && self.pinned_bytes + held > bound {
+                let pinned = self.pinned_bytes;
+                let detail = format!(
+                    "topic holds {held} bytes and topics with discard=new hold {pinned}, their bound is {bound}, half of the memory tier"
+                );
+                return Err(Problem::new(Code::TopicConflict, detail).at("/discard"));
+            }
+            self.pinned_bytes =
+                if config.discard_new { self.pinned_bytes + held } else { self.pinned_bytes - held };
+        }
         if config.partitions > old.partitions {
             let mut parts = self.topics.get(index).parts.as_slice().to_vec();
             parts.extend(self.add_parts(index, name, old.partitions..config.partitions));
             self.topics.get_mut(index).parts = Parts::Many(parts.into_boxed_slice());
             self.born.push(index);
-        }
-        if old.discard_new != config.discard_new {
-            self.seal(now_ns);
-            let held = self.held_bytes(index);
-            self.pinned_bytes =
-                if config.discard_new { self.pinned_bytes + held } else { self.pinned_bytes - held };
         }
         if config.has_retention() && !self.retained.contains(&index) {
             self.retained.push(index);
@@ -258,7 +266,8 @@ impl Log {
         Ok(Put::Updated)
     }
 
-    /// Takes a topic out of sight. Its messages can be brought back within the grace time while memory holds them.
+    /// Takes a topic out of sight. Its messages can be brought back within the grace time while memory holds them, and as
+    /// many as there is room for if they may not be dropped then.
     pub fn delete_topic(&mut self, name: &[u8], now_ns: i64) -> bool {
         let now_ns = self.advance(now_ns);
         self.seal(now_ns);
@@ -281,6 +290,7 @@ impl Log {
         }
         let index = self.hidden.remove(at);
         if self.is_pinned(index) {
+            self.trim(index, self.pinned_bytes_max().saturating_sub(self.pinned_bytes));
             self.pinned_bytes += self.held_bytes(index);
         }
         if self.topics.get(index).config().has_retention() && !self.retained.contains(&index) {
@@ -294,6 +304,11 @@ impl Log {
     fn is_pinned(&self, topic: u32) -> bool {
         let topic = self.topics.get(topic);
         topic.deleted_ns == 0 && topic.config.as_deref().is_some_and(|c| c.discard_new)
+    }
+
+    /// Bound of [`Log::pinned_bytes`]: the other half is for what comes and goes.
+    fn pinned_bytes_max(&self) -> u64 {
+        self.setup.memory_bytes_max as u64 / 2
     }
 
     fn held_bytes(&self, topic: u32) -> u64 {

@@ -110,6 +110,24 @@ impl Log {
         self.counters.retired_records += self.parts[handle as usize].low - before;
     }
 
+    /// Drops the oldest batches of a deleted topic, partition after partition, until it holds at most `bytes_max`.
+    pub(super) fn trim(&mut self, topic: u32, bytes_max: u64) {
+        let mut held = self.held_bytes(topic);
+        for handle in self.topics.get(topic).parts.as_slice().to_vec() {
+            while held > bytes_max {
+                let Some(oldest) = self.parts[handle as usize].index.get(0) else { break };
+                let (envelope, total) = self.envelope_at(oldest);
+                let part = &mut self.parts[handle as usize];
+                let before = part.low;
+                part.index.pop();
+                part.bytes -= total as u64;
+                part.low = part.low.max(oldest.base + u64::from(envelope.records_count));
+                held -= total as u64;
+                self.counters.evicted_records += part.low - before;
+            }
+        }
+    }
+
     pub(super) fn envelope_at(&self, entry: Entry) -> (Envelope, usize) {
         let chunk = self.ring.chunk(entry.position.chunk).expect("indexed batches are held");
         let bytes = &chunk.bytes()[entry.position.byte as usize..];
