@@ -346,8 +346,13 @@ def test_sockets_that_take_credit_and_do_not_read_cost_a_budget(
 def test_a_client_that_takes_no_farewell_is_dropped(node: RunningNode, topic: str) -> None:
     """Connection: close with answers that nobody reads: the node does not wait for ever."""
     with Wire(node.port, receive_bytes=TINY) as wire:
-        wire.send(get(f"/v1/topics/{topic}/messages?limit=5000", "Connection: close"))
+        target = f"/v1/topics/{topic}/messages?limit=10000&max_bytes=16777216"
+        wire.send(get(target, "Connection: close"))
+        assert wire.exactly(4) == b"HTTP"
         local = wire.socket.getsockname()
+        # More than the kernel takes: the connection is not closed yet.
+        settle(node)
+        assert _is_established(node.port, local)
         until(lambda: not _is_established(node.port, local), "end of the connection", 14)
 
 
