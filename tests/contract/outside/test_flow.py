@@ -23,6 +23,9 @@ from tests.contract.outside.wire import Wire
 MIB = 1024 * 1024
 STALLED_BYTES_MAX = MIB
 """The bound per stalled client."""
+SLACK_BYTES = 24 * MIB
+"""What the allocator and the collector may hold besides, whatever the number of clients. Unbounded, each of these tests
+costs hundreds."""
 TINY = 4096
 """Receive buffer of a client that does not read: the kernel takes little of the answers."""
 
@@ -51,7 +54,8 @@ def settle(node: RunningNode) -> None:
 def check_growth(node: RunningNode, before: int, bytes_max: int) -> None:
     settle(node)
     grown = node.rss_bytes - before
-    assert grown <= bytes_max, f"grew by {grown} bytes, may grow by {bytes_max}"
+    bound = bytes_max + SLACK_BYTES
+    assert grown <= bound, f"grew by {grown} bytes, may grow by {bound}"
 
 
 @pytest.fixture(scope="module")
