@@ -602,6 +602,7 @@ fn eviction_is_never_silent() {
     };
     client.connection = Connection::new(3, true);
     client.publish("t", "1");
+    let seen = client.get("t/messages?limit=1").json()["cursor"].as_str().unwrap().to_owned();
     overrun(&mut client);
     client.publish("t", "2");
     let expired = client.get("t/messages?from=offset:0");
@@ -615,6 +616,12 @@ fn eviction_is_never_silent() {
         text.contains("event: gap\ndata: {\"partition\":0,\"from\":0,\"to\":2,\"reason\":\"retention\"}\n\n")
     );
     assert_eq!(text.matches("event: message").count(), 1);
+    client.connection = Connection::new(4, true);
+    let (_, mut resumed) = client.stream(&format!("t/messages?last_event_id={seen}"), "text/event-stream");
+    let (text, _, _) = client.pull(&mut resumed, 1 << 20);
+    assert!(
+        text.contains("event: gap\ndata: {\"partition\":0,\"from\":1,\"to\":2,\"reason\":\"retention\"}\n\n")
+    );
     let mut out = Vec::new();
     client.edge.answer_fetch(*waiting, NOW, &mut out);
     assert_eq!(answers(&out)[0].status, 410);

@@ -286,6 +286,7 @@ def test_a_client_that_ends_early_stores_nothing_and_leaves_nothing(node: Runnin
 def test_a_client_that_ends_its_side_gets_its_answers_and_then_the_end(
     node: RunningNode, path: str
 ) -> None:
+    node.fill("smuggled", 1)
     with Wire(node.port) as wire:
         wire.send((f"GET {path} HTTP/1.1\r\nHost: node\r\n\r\n" * 3).encode())
         wire.end_of_sending()

@@ -24,6 +24,8 @@ pub struct Verified {
     pub ttl_s_min: Option<u32>,
     /// Records with a time to live of their own; the others have the topic's.
     pub ttl_count: u32,
+    /// Whether a record has an idempotency key.
+    pub has_keys: bool,
     /// Bytes of the largest payload.
     pub value_bytes_max: usize,
     /// Whether the records are compressed.
@@ -70,6 +72,7 @@ pub fn verify_with(bytes: &[u8], scratch: &mut Vec<u8>) -> Result<Option<Verifie
         header,
         ttl_s_min: (ttl.count > 0).then_some(ttl.min_s),
         ttl_count: ttl.count,
+        has_keys: ttl.has_keys,
         value_bytes_max: ttl.value_bytes_max,
         is_compressed: codec != Codec::None,
     }))
@@ -123,11 +126,12 @@ struct Ttl {
     min_s: u32,
     count: u32,
     value_bytes_max: usize,
+    has_keys: bool,
 }
 
 fn walk(header: &Header, records: &[u8]) -> Result<Ttl, BatchError> {
     let mut reader = Reader::new(records);
-    let mut ttl = Ttl { min_s: u32::MAX, count: 0, value_bytes_max: 0 };
+    let mut ttl = Ttl { min_s: u32::MAX, count: 0, value_bytes_max: 0, has_keys: false };
     for index in 0..header.records_count {
         let start = reader.at;
         let parts = parts(&mut reader)?;
@@ -157,10 +161,12 @@ fn walk(header: &Header, records: &[u8]) -> Result<Ttl, BatchError> {
         }
         ttl.value_bytes_max = ttl.value_bytes_max.max(value);
         if parts.headers_count > 0 {
-            if let Some(own_s @ 1..) = check_headers(&parts)?.ttl_s {
+            let reserved = check_headers(&parts)?;
+            if let Some(own_s @ 1..) = reserved.ttl_s {
                 ttl.min_s = ttl.min_s.min(own_s);
                 ttl.count += 1;
             }
+            ttl.has_keys |= reserved.idempotency_key.is_some();
         }
     }
     if reader.at != records.len() {

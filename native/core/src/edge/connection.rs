@@ -575,7 +575,7 @@ impl Edge {
     /// The framing of a stream of lines is lost: one last line says why, and the connection closes.
     fn break_lines(&mut self, problem: &Problem, out: &mut Vec<u8>) -> Served {
         self.stats.malformed_requests += 1;
-        let date = *self.clock.date(0);
+        let date = [b' '; 29]; // a line has no head
         let mut line = Vec::new();
         response::write_problem(&mut line, problem, &Refusal::closing(&date));
         line.push(b'\n');

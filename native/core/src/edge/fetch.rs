@@ -177,15 +177,24 @@ impl Fetch {
             let detail = format!("topic {name} has no partition {number}");
             return Err(Problem::new(Code::InvalidParameter, detail));
         }
+        let mut retained = Vec::new();
         match self.from.unwrap_or(From::Place(Start::Earliest)) {
             From::Place(start) => {
                 for place in &mut places {
                     place.next = log.resolve(place.part, start);
                 }
             }
-            From::Cursor(entries) => resume(log, &mut places, &entries, topic)?,
+            From::Cursor(entries) => {
+                resume(log, &mut places, &entries, topic)?;
+                if streams {
+                    // A stream that goes on tells what it missed by a gap event; a 410 would end an EventSource.
+                    retained = Vec::from_iter(
+                        places.iter().map(|p| Place { next: p.next.max(log.part(p.part).low), ..*p }),
+                    );
+                }
+            }
         }
-        check_range(log, &places)?;
+        check_range(log, if retained.is_empty() { &places } else { &retained })?;
         let awaited = (is_pattern || is_early).then(|| topic.to_owned());
         let mut reader = Reader::new(places, form, self.json_values, self.filter, awaited);
         reader.left = self.limit.filter(|_| streams);

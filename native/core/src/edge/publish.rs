@@ -580,7 +580,7 @@ impl Edge {
     }
 
     fn write_problem_item(&mut self, problem: &Problem, out: &mut Vec<u8>) {
-        let date = *self.clock.date(0);
+        let date = [b' '; 29]; // an item has no head
         response::write_problem(out, problem, &response::Refusal::closing(&date));
     }
 }

@@ -7,6 +7,7 @@ use crate::batch::{self, Builder, Record, Verified, HEADER_LEN};
 use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_BATCH};
 use crate::ids;
 use crate::problem::{Code, Problem};
+use hashbrown::HashSet;
 use std::collections::HashMap;
 use xxhash_rust::xxh3::{xxh3_64, Xxh3};
 
@@ -116,6 +117,33 @@ fn content_hash(record: &NewRecord<'_>) -> u64 {
         hash.update(value);
     }
     hash.digest()
+}
+
+/// One record of a batch that has an idempotency key.
+struct KeyOf {
+    delta: u64,
+    key: u128,
+    content: u64,
+}
+
+fn keys_of(bytes: &[u8]) -> Result<Vec<KeyOf>, Problem> {
+    let mut scratch = Vec::new();
+    let mut keys = Vec::new();
+    for (delta, record) in batch::records(bytes, &mut scratch)?.enumerate() {
+        let record = record?;
+        let Some(key) = record.idempotency_key else { continue };
+        let headers: Vec<_> = record.headers.collect();
+        let content = content_hash(&NewRecord {
+            key: record.key,
+            value: record.value.unwrap_or_default(),
+            headers: &headers,
+            ttl_s: None,
+            content_type: record.content_type.map(str::as_bytes),
+            idempotency_key: None,
+        });
+        keys.push(KeyOf { delta: delta as u64, key: dedup::key_hash(key), content });
+    }
+    Ok(keys)
 }
 
 impl Log {
@@ -257,6 +285,13 @@ impl Log {
             self.counters.duplicates += 1;
             return Ok(receipt);
         }
+        let keys = if verified.has_keys { keys_of(bytes)? } else { Vec::new() };
+        if let Some(first) = self.stored_keys(handle, &keys, count, now_ns)? {
+            let receipt = receipt(first.offset, first.append_ms, true);
+            self.counters.duplicates += 1;
+            return Ok(receipt);
+        }
+        self.keys.reserve_many(keys.len(), now_ns)?;
         let receipt = receipt(0, 0, false);
         let total = ENVELOPE_LEN + bytes.len();
         self.admit(topic, handle, total, verified.value_bytes_max as u64, options.expect)?;
@@ -279,9 +314,54 @@ impl Log {
         if let Some(producer) = producer {
             self.producers(handle).record(producer, header.records_count, base, append_ms);
         }
+        let window_s = self.topics.get(topic).config().dedup_window_s;
+        let until_ns = now_ns + seconds(window_s);
+        for KeyOf { delta, key, content } in keys {
+            let offset = base + delta;
+            self.keys.insert(Remembered { key, part: handle, content, offset, append_ms, until_ns });
+        }
         self.counters.records += u64::from(count);
         self.counters.value_bytes += bytes.len() as u64;
         Ok(BatchReceipt { first: Receipt { offset: base, append_ms, ..receipt.first }, ..receipt })
+    }
+
+    /// Where the first record of a batch was stored, when all its records were stored before under their keys.
+    ///
+    /// # Errors
+    /// `idempotency_conflict` for a key that stored another message, that stands twice in the batch, or when only some
+    /// were stored: a batch is stored whole or not at all.
+    fn stored_keys(
+        &self,
+        handle: u32,
+        keys: &[KeyOf],
+        count: u32,
+        now_ns: i64,
+    ) -> Result<Option<Remembered>, Problem> {
+        let conflict = |detail: String| Err(Problem::new(Code::IdempotencyConflict, detail));
+        let (mut first, mut known) = (None, 0);
+        let mut seen = HashSet::new();
+        for key in keys {
+            if !seen.insert(key.key) {
+                return conflict(format!("record {} repeats an idempotency key of its batch", key.delta));
+            }
+            let Some(found) = self.keys.find(key.key, handle, now_ns) else { continue };
+            if found.content != key.content {
+                let offset = found.offset;
+                return conflict(format!(
+                    "record {}: its key stored another message at offset {offset}",
+                    key.delta
+                ));
+            }
+            first.get_or_insert(found);
+            known += 1;
+        }
+        if known > 0 && (known < keys.len() || keys.len() < count as usize) {
+            let all = count;
+            return conflict(format!(
+                "{known} of {all} records were stored before; publish the others alone"
+            ));
+        }
+        Ok(first)
     }
 
     /// Node time, which never goes back inside the log.

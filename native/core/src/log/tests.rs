@@ -283,3 +283,41 @@ fn a_batch_has_the_earliest_expiry_of_its_records() {
         assert_eq!(log.batches(at, end).next().unwrap().envelope.expiry_ns, expiry_s * SECOND);
     }
 }
+
+#[test]
+fn keys_inside_a_batch_are_stored_once() {
+    let mut log = log();
+    let topic = log.topic_to_publish(b"t", 0).unwrap();
+    let batch_of = |records: &[(&str, &str)]| {
+        let mut builder = crate::batch::Builder::default();
+        for (key, value) in records {
+            let key = (!key.is_empty()).then_some(key.as_bytes());
+            let record = Record { value: Some(value.as_bytes()), idempotency_key: key, ..Record::default() };
+            builder.push(&record).unwrap();
+        }
+        let mut bytes = Vec::new();
+        builder.finish_into(&mut bytes, 0, 0, None);
+        bytes
+    };
+    let mut publish = |records: &[(&str, &str)]| {
+        let bytes = batch_of(records);
+        let verified = crate::batch::verify(&bytes).unwrap().unwrap();
+        log.publish_batch(topic, &bytes, &verified, &Options::default(), 0).map_err(|problem| problem.code)
+    };
+    let pair = [("a", "1"), ("b", "2")];
+    assert_eq!(publish(&pair).unwrap().first.offset, 0);
+    let again = publish(&pair).unwrap();
+    assert_eq!((again.first.offset, again.first.duplicate, again.count), (0, true, 2));
+    for other in
+        [&[("a", "1"), ("c", "3")][..], &[("a", "9")], &[("c", "3"), ("c", "3")], &[("a", "1"), ("", "4")]]
+    {
+        assert_eq!(publish(other), Err(Code::IdempotencyConflict), "{other:?}");
+    }
+    assert_eq!(publish(&[("c", "3"), ("", "4")]).unwrap().first.offset, 2);
+    // The table holds four keys here: three are known.
+    assert_eq!(publish(&[("d", "5"), ("e", "6")]), Err(Code::TooManyRequests));
+    assert_eq!(publish(&[("", "7")]).unwrap().first.offset, 4);
+    let single = NewRecord { value: b"1", idempotency_key: Some(b"a"), ..NewRecord::default() };
+    let receipt = log.publish(topic, &single, &Options::default(), 0).unwrap();
+    assert_eq!((receipt.offset, receipt.duplicate), (0, true));
+}
