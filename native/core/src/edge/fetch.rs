@@ -188,9 +188,8 @@ impl Fetch {
                 resume(log, &mut places, &entries, topic)?;
                 if streams {
                     // A stream that goes on tells what it missed by a gap event; a 410 would end an EventSource.
-                    retained = Vec::from_iter(
-                        places.iter().map(|p| Place { next: p.next.max(log.part(p.part).low), ..*p }),
-                    );
+                    let kept = |p: &Place| Place { next: p.next.max(log.part(p.part).low), ..*p };
+                    retained = places.iter().map(kept).collect();
                 }
             }
         }

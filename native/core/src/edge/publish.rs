@@ -464,7 +464,7 @@ impl Edge {
                     self.write_tail(&receipt.first, &mut results);
                 }
                 Err(problem) if verified.len() == 1 => only = Err(problem),
-                Err(problem) => self.write_problem_item(&problem, &mut results),
+                Err(problem) => Self::write_problem_item(&problem, &mut results),
             }
         }
         if only.is_ok() {
@@ -575,11 +575,11 @@ impl Edge {
     fn write_result(&mut self, result: Result<&Receipt, &Problem>, out: &mut Vec<u8>) {
         match result {
             Ok(receipt) => self.write_receipt(receipt, out),
-            Err(problem) => self.write_problem_item(problem, out),
+            Err(problem) => Self::write_problem_item(problem, out),
         }
     }
 
-    fn write_problem_item(&mut self, problem: &Problem, out: &mut Vec<u8>) {
+    fn write_problem_item(problem: &Problem, out: &mut Vec<u8>) {
         let date = [b' '; 29]; // an item has no head
         response::write_problem(out, problem, &response::Refusal::closing(&date));
     }
