@@ -48,8 +48,10 @@ class TopicSocket:
         self._watcher = watcher
         self._call_soon = call_soon
         self._now_ns = now_ns
-        self._messages_left: int | None = None
-        self._bytes_left: int | None = None
+        # Nothing is granted yet; after the first grant a member never granted is without bound.
+        self._messages_left = 0
+        self._bytes_left = 0
+        self._granted: set[str] = set()
         self._is_scheduled = False
         self._socket: WebSocket | None = None
 
@@ -113,9 +115,18 @@ class TopicSocket:
             raise InvalidRequest(
                 "credit must have messages or bytes", code="missing_member", location="/credit"
             )
-        self._messages_left = _added(self._messages_left, credit.get("messages"))
-        self._bytes_left = _added(self._bytes_left, credit.get("bytes"))
+        self._messages_left = self._added("messages", self._messages_left, credit)
+        self._bytes_left = self._added("bytes", self._bytes_left, credit)
         self._pump()
+
+    def _added(self, name: str, left: int, credit: dict[str, object]) -> int:
+        grant = credit.get(name)
+        if grant is None:
+            return left if name in self._granted else CREDIT_MAX
+        assert isinstance(grant, int)
+        before = left if name in self._granted else 0
+        self._granted.add(name)
+        return min(before + grant, CREDIT_MAX)
 
     def _publish(self, value: object) -> None:
         line = orjson.dumps(value)
@@ -126,32 +137,27 @@ class TopicSocket:
     def _answer(self, kind: str, members: object) -> None:
         self.socket.send_text(orjson.dumps({kind: members}, default=str))
 
-    @property
-    def _has_credit(self) -> bool:
-        granted = [left for left in (self._messages_left, self._bytes_left) if left is not None]
-        return bool(granted) and min(granted) > 0
-
     def _pump(self) -> None:
         """Sends one bounded piece, then lets others have the loop before the next."""
         socket = self.socket
-        if not socket.is_open or socket.is_paused or not self._has_credit:
+        if self._messages_left <= 0 or self._bytes_left <= 0:
             return
-        messages_max = min(_PULL_MESSAGES_MAX, self._messages_left or _PULL_MESSAGES_MAX)
-        bytes_max = min(_PULL_BYTES_MAX, self._bytes_left or _PULL_BYTES_MAX)
-        frames = self._reader.pull(bytes_max, messages_max, self._now_ns())
+        if socket.is_paused or not socket.is_open:
+            return
+        reader = self._reader
+        messages_max = min(_PULL_MESSAGES_MAX, self._messages_left)
+        bytes_max = min(_PULL_BYTES_MAX, self._bytes_left)
+        frames = reader.pull(bytes_max, messages_max, self._now_ns())
         if frames is not None:
-            self._count(frames)
+            if "messages" in self._granted:
+                self._messages_left -= reader.messages
+            if "bytes" in self._granted:
+                self._bytes_left -= len(frames)
             socket.send_frames(frames)
-        if self._reader.ended:
+        if reader.ended:
             socket.close(_NORMAL_CLOSURE, "nothing will follow")
-        elif frames is not None and self._reader.more:
+        elif frames is not None and reader.more:
             self._schedule()
-
-    def _count(self, frames: bytes) -> None:
-        if self._messages_left is not None:
-            self._messages_left -= self._reader.messages
-        if self._bytes_left is not None:
-            self._bytes_left -= len(frames)
 
     def _schedule(self) -> None:
         if not self._is_scheduled:
@@ -161,10 +167,3 @@ class TopicSocket:
     def _go_on(self) -> None:
         self._is_scheduled = False
         self._pump()
-
-
-def _added(left: int | None, granted: object) -> int | None:
-    if granted is None:
-        return left
-    assert isinstance(granted, int)
-    return min((left or 0) + granted, CREDIT_MAX)

@@ -168,9 +168,14 @@ class WebSocket:
 
     def send_frames(self, frames: bytes) -> None:
         """Sends ready-made unmasked frames, shared with other connections."""
-        if self.is_open:
+        if not self.is_open:
+            return
+        if self._is_feeding or self._core.writes:
+            # Behind what the core has written and not given out yet.
             self._core.writes.append(frames)
             self._flush()
+        else:
+            self._connection.write(frames)
 
     def keep_alive(self) -> None:
         """To be called at intervals: asks a silent client for a sign of life, drops a dead one.
