@@ -3,12 +3,15 @@
 from collections.abc import Callable, Generator, Mapping
 from typing import Generic, TypeAlias, TypeVar
 
+from typing_extensions import disjoint_base
+
 from sprawl.client.message import Receipt
 from sprawl.errors import SprawlError
 
 _Extra: TypeAlias = list[tuple[bytes, bytes]]
 _Record: TypeAlias = tuple[bytes | None, bytes | None, _Extra | None, int]
 
+@disjoint_base
 class Collected:
     """What a batch collects."""
 
@@ -23,6 +26,7 @@ class Collected:
 
 _B = TypeVar("_B", bound=Collected)
 
+@disjoint_base
 class Delivery:
     """The future of one published message: await it for the receipt."""
 
@@ -33,6 +37,7 @@ class Delivery:
     def result(self) -> Receipt: ...
     def add_done_callback(self, callback: Callable[[Delivery], object]) -> None: ...
 
+@disjoint_base
 class Collector(Generic[_B]):
     """Collects messages; the subclass begins, ends and sends batches."""
 
