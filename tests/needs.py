@@ -60,7 +60,8 @@ def schemathesis() -> str | None:
 def python27() -> str | None:
     """Path of a Python 2.7, which the Autobahn test suite for WebSocket servers runs on."""
     named = os.environ.get("SPRAWL_PYTHON27", "python2.7")
-    kept = sorted(Path.home().glob(".pyenv/versions/2.7*/bin/python2.7"))
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    kept = sorted(pyenv.glob("versions/2.7*/bin/python2.7"))
     return _working(named, *kept)
 
 

@@ -747,6 +747,11 @@ def test_a_read_waits_for_the_first_message(http: httpx.Client, wire: Wire, topi
         assert answer["messages"][-1]["payload"] == query
 
 
+def test_follow_is_refused_where_it_means_nothing(http: httpx.Client, ten: str) -> None:
+    answer = http.get(f"{stream_of(ten)}?follow=true")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_parameter")
+
+
 def test_a_wait_that_ends_says_that_there_is_nothing(http: httpx.Client, ten: str) -> None:
     before = time.monotonic()
     page = http.get(f"{stream_of(ten)}?from=latest&wait=0.2").json()

@@ -151,6 +151,10 @@ impl Fetch {
     /// `topic_not_found`, `offset_expired` (with the earliest cursor), `offset_out_of_range`, `invalid_cursor`,
     /// `too_many_partitions`.
     pub fn reader(self, log: &mut Log, topic: &str, form: Form) -> Result<Reader, Problem> {
+        if self.follow && form == Form::Json {
+            let detail = "follow=true has no meaning for a JSON read; use Accept: application/x-ndjson for a stream";
+            return Err(Problem::new(Code::InvalidParameter, detail));
+        }
         let is_pattern = is_pattern(topic);
         let streams = matches!(form, Form::Sse | Form::Ndjson | Form::WsJson | Form::WsBinary)
             || (form == Form::Binary && self.follow);
