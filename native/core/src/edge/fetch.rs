@@ -152,7 +152,8 @@ impl Fetch {
     /// `too_many_partitions`.
     pub fn reader(self, log: &mut Log, topic: &str, form: Form) -> Result<Reader, Problem> {
         if self.follow && form == Form::Json {
-            let detail = "follow=true has no meaning for a JSON read; use Accept: application/x-ndjson for a stream";
+            let detail =
+                "follow=true has no meaning for a JSON read; use Accept: application/x-ndjson for a stream";
             return Err(Problem::new(Code::InvalidParameter, detail));
         }
         let is_pattern = is_pattern(topic);
