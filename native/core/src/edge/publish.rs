@@ -304,16 +304,21 @@ impl Edge {
             .map(|_| ())
         };
         if done.is_ok() {
-            self.begin(exchange, if asked.is_async { 202 } else { 200 }, "application/json", out);
-            out.extend_from_slice(b"Sprawl-Durability: memory\r\n");
-            let mark = response::begin_body(out);
-            out.extend_from_slice(b"{\"results\":[");
-            out.extend_from_slice(&results);
-            out.extend_from_slice(b"]}");
-            response::end_body(out, mark);
+            self.answer_results(exchange, &asked, &results, out);
         }
         self.scratch = results;
         done
+    }
+
+    /// The answer of a batch: one result per item, in order.
+    fn answer_results(&mut self, exchange: &Exchange<'_>, asked: &Asked, results: &[u8], out: &mut Vec<u8>) {
+        self.begin(exchange, if asked.is_async { 202 } else { 200 }, "application/json", out);
+        out.extend_from_slice(b"Sprawl-Durability: memory\r\n");
+        let mark = response::begin_body(out);
+        out.extend_from_slice(b"{\"results\":[");
+        out.extend_from_slice(results);
+        out.extend_from_slice(b"]}");
+        response::end_body(out, mark);
     }
 
     /// All messages into one partition or none: everything that could be refused is looked at first.
@@ -468,13 +473,7 @@ impl Edge {
             }
         }
         if only.is_ok() {
-            self.begin(exchange, if asked.is_async { 202 } else { 200 }, "application/json", out);
-            out.extend_from_slice(b"Sprawl-Durability: memory\r\n");
-            let mark = response::begin_body(out);
-            out.extend_from_slice(b"{\"results\":[");
-            out.extend_from_slice(&results);
-            out.extend_from_slice(b"]}");
-            response::end_body(out, mark);
+            self.answer_results(exchange, &asked, &results, out);
         }
         self.scratch = results;
         only
