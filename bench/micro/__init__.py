@@ -1,0 +1,1 @@
+"""Micro benches: one operation of a compiled structure, without a socket."""
