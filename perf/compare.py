@@ -176,7 +176,8 @@ def main() -> int:
     try:
         budgets, peer_spread_max = read_budgets(options.budgets.read_text())
         # Tables of conformance lie beside the measurements.
-        measured = [p for p in options.results.glob("*.json") if not p.match("autobahn-*")]
+        # Measurements begin with their date; the other tables (conformance, fuzzing) with their name.
+        measured = options.results.glob("[0-9]*.json")
         results = newest([json.loads(p.read_text()) for p in measured])
     except (ValueError, KeyError, TypeError) as reason:
         print(f"perf: {reason}", file=sys.stderr)
