@@ -123,9 +123,12 @@ def test_the_exit_code_follows_the_verdicts(
     arguments = ["compare.py", "--budgets", str(budgets), "--results", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", arguments)
     assert compare.main() == 1
-    (tmp_path / "a.json").write_text(json.dumps(result(sprawl=entry(1.0), nats=entry(1.0))))
+    (tmp_path / "fuzz-2026-01-01.json").write_text("[]")  # another table: passed over
+    (tmp_path / "2026-01-01-r.json").write_text(
+        json.dumps(result(sprawl=entry(1.0), nats=entry(1.0)))
+    )
     assert compare.main() == 0
-    (tmp_path / "b.json").write_text(
+    (tmp_path / "2026-02-01-r.json").write_text(
         json.dumps(result("2026-02-01", sprawl=entry(0.8), nats=entry(1.0)))
     )
     capsys.readouterr()
