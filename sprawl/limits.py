@@ -120,14 +120,8 @@ CONNECTIONS_MAX: Final = 20_000
 # Open client connections of one address, so that one client cannot take them all; one more: 503 and
 # closed.
 CONNECTIONS_PER_ADDRESS_MAX: Final = 2_000
-# Bytes of publishes that are received and not answered, whole node; at the bound sockets are not
-# read.
-IN_FLIGHT_BYTES_MAX: Final = 64 * MIB
 # Connections waiting in the kernel to be accepted (the kernel cuts it to its own bound).
 LISTEN_BACKLOG_MAX: Final = 4_096
-# Bytes taken from a socket at once: large enough for hundreds of small publishes, small enough to
-# stay in cache.
-READ_BUFFER_BYTES: Final = 256 * KIB
 # Unsent bytes at which reading and streaming go on.
 WRITE_BUFFER_BYTES_RESUME: Final = 64 * KIB
 # Bytes of further requests held while an answer is open; at the bound the socket is not read.
@@ -140,19 +134,14 @@ HEAD_TIMEOUT_S: Final = 10
 CLOSE_TIMEOUT_S: Final = 10
 # Seconds a body may stand still before 408 and closed.
 BODY_IDLE_TIMEOUT_S: Final = 15
-# Seconds a publish waits for its durability before 504 with outcome unknown.
-PUBLISH_TIMEOUT_S: Final = 15
 # Seconds a read may ask to wait for its first message.
 READ_WAIT_S_MAX: Final = FETCH_WAIT_S_MAX
 # Seconds that a stream may be silent before a heartbeat is written.
 HEARTBEAT_S: Final = 15
-# Messages of one read when `limit` is not given, and the most it may ask for.
-READ_LIMIT_DEFAULT: Final = 1_000
+# Messages that one read may ask for.
 READ_LIMIT_MAX: Final = FETCH_MESSAGES_MAX
 # Bytes of messages in one answer; a single larger message is still delivered alone.
 READ_BYTES_MAX: Final = FETCH_BYTES_MAX
-# Requests that may be held open by long polls and streams, whole node; then 503 `busy`.
-WAITING_READS_MAX: Final = CONNECTIONS_MAX
 
 # --- Topics, subscriptions, duplicates. ---
 
@@ -167,20 +156,14 @@ TOPICS_ORIGINAL_PAGE_MAX: Final = 10_000
 # Topic names listed inside `/metrics`, `/store` and `/dht`; the count beside the list is the true
 # one.
 TOPIC_NAMES_LISTED_MAX: Final = 1_000
-# Idempotency keys remembered, whole node; at the bound the oldest is forgotten.
+# Idempotency keys remembered, whole node; at the bound a new one is 429.
 DEDUP_KEYS_MAX: Final = 1_000_000
-# Seconds an idempotency key is remembered when the topic does not say otherwise, and the most it
-# may say.
-DEDUP_WINDOW_S_DEFAULT: Final = 600
+# Seconds for which a topic may have idempotency keys remembered.
 DEDUP_WINDOW_S_MAX: Final = 86_400
-# Producers whose sequences are remembered, whole node; at the bound the longest idle is forgotten.
-PRODUCERS_MAX: Final = 100_000
 # Subscriptions of the node; one more is 429.
 SUBSCRIPTIONS_MAX: Final = 100_000
 # Topics that one subscription or group names.
 SUBSCRIPTION_TOPICS_MAX: Final = 1_000
-# Members of one consumer group.
-GROUP_MEMBERS_MAX: Final = 1_000
 
 # --- Memory tier. ---
 
