@@ -100,6 +100,8 @@ _RECORDS: Final = (
     Record("directory_locked", 0, True, "Data directory locked"),
     Record("directory_unreadable", 0, False, "Data directory unreadable"),
     Record("task_failed", 0, False, "Background task failed"),
+    # Met where the log is read from disk; a reader is told of a gap.
+    Record("storage_damaged", 0, False, "Stored bytes damaged"),
 )
 
 REGISTRY: Final[Mapping[str, Record]] = MappingProxyType({r.code: r for r in _RECORDS})
@@ -305,6 +307,12 @@ class TaskFailed(SprawlError):
     default_code = "task_failed"
 
 
+class StorageDamaged(SprawlError):
+    """Stored bytes do not hold what they say; they are reported and never served."""
+
+    default_code = "storage_damaged"
+
+
 _BY_STATUS: Final[Mapping[int, type[SprawlError]]] = {
     400: InvalidRequest,
     401: NotAllowed,
@@ -344,6 +352,7 @@ _BY_CODE: Final[Mapping[str, type[SprawlError]]] = {
     "directory_locked": StartError,
     "directory_unreadable": StartError,
     "task_failed": TaskFailed,
+    "storage_damaged": StorageDamaged,
 }
 
 
