@@ -6,7 +6,7 @@ The formats are fixed: a run that changes a file has found an incompatible chang
 import json
 from pathlib import Path
 
-from tests.models import batch, envelope, ids
+from tests.models import batch, disk, envelope, ids
 
 HERE = Path(__file__).resolve().parent
 
@@ -87,6 +87,43 @@ def log_document() -> dict[str, object]:
     return out
 
 
+def disk_document() -> dict[str, object]:
+    """A log of two topics and a state of one, its values, and the block of its window."""
+    log, base = b"", {0x0123456789ABCDEF: 1 << 33, 7: 0, 1: 5}
+    topics = [0x0123456789ABCDEF, 7, 1, 0x0123456789ABCDEF, 7]
+    for number, topic_id in enumerate(topics):
+        records = [batch.Record(1_700_000_000_000, value=b"v" * number)] * (number % 2 + 1)
+        if topic_id == 1:
+            records = [
+                batch.Record(0, key=b"orders", value=b'{"id":"aaaaaaaaaaaaa"}'),
+                batch.Record(0, key=b"gone", value=None),
+                batch.Record(0, key=b"orders", value=b'{"id":"baaaaaaaaaaaa"}'),
+            ]
+        fields = envelope.Envelope(
+            kind=2 if topic_id == 1 else 1,
+            slot=4095 - number % 2,
+            epoch=7,
+            partition=3,
+            sequence=(1 << 40) + number,
+            topic_id=topic_id,
+            append_ns=1_700_000_000_123_456_789 + number,
+            expiry_ns=0,
+            records_count=len(records),
+        )
+        log += envelope.seal(fields, batch.encode(records, base[topic_id], 7))
+        base[topic_id] += len(records)
+    # One batch above a value, so that a value begins inside of it and names the one after.
+    for number, size in enumerate([70_000, 1]):
+        fields = envelope.Envelope(1, 9, 7, 0, number, 7, 1_700_000_001_000_000_000, 0, 1)
+        log += envelope.seal(fields, batch.encode([batch.Record(0, value=b"x" * size)], number, 7))
+    first = 0x0000_0102_0304_0506
+    values = [[key.hex(), value[:16].hex(), len(value)] for key, value in disk.cut(first, log)]
+    block = [[key.hex(), value.hex()] for key, value in disk.build(first, log)]
+    before, after = log.split(b"x" * 70_000)
+    source = {"first_lsn": first, "before": before.hex(), "x": 70_000, "after": after.hex()}
+    return {"source": source, "log": values, "index": block}
+
+
 def text_of(document: dict[str, object]) -> str:
     """JSON with one vector a line."""
     sections = []
@@ -98,7 +135,7 @@ def text_of(document: dict[str, object]) -> str:
     return "{\n" + ",\n".join(sections) + "\n}\n"
 
 
-DOCUMENTS = {"ids.json": ids_document, "log.json": log_document}
+DOCUMENTS = {"ids.json": ids_document, "log.json": log_document, "disk.json": disk_document}
 
 
 def main() -> None:

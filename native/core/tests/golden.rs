@@ -2,6 +2,7 @@
 use serde_json::Value;
 use sprawl_core::batch::{records, stamp, verify, Header};
 use sprawl_core::cursor::{self, Entry};
+use sprawl_core::disk;
 use sprawl_core::envelope::{Envelope, ENVELOPE_LEN};
 use sprawl_core::ids;
 
@@ -86,5 +87,28 @@ fn envelopes_and_batches_are_fixed() {
         stamp(&mut stamped, 1 << 33, 7);
         assert_eq!(stamped, batch);
         assert_eq!(Header::parse(&batch).unwrap().unwrap().producer_id, 1 << 62);
+    }
+}
+
+#[test]
+fn values_of_the_disk_tier_are_fixed() {
+    let golden = load("disk.json");
+    let source = &golden["source"];
+    let run = vec![b'x'; number(&source["x"])];
+    let (before, after) = (bytes(&source["before"]), bytes(&source["after"]));
+    let (parts, first) = ([&before[..], &run, &after], number::<u64>(&source["first_lsn"]));
+    let pieces = disk::cut(first, &parts).unwrap();
+    let stated = golden["log"].as_array().unwrap();
+    assert_eq!(pieces.len(), stated.len());
+    for (piece, stated) in pieces.iter().zip(stated) {
+        assert_eq!((&piece.key, &piece.value[..16]), (&bytes(&stated[0]), &bytes(&stated[1])[..]));
+        assert_eq!(piece.value.len(), number::<usize>(&stated[2]));
+    }
+    let window = disk::build(first, &parts, true, &[]).unwrap();
+    let stated = golden["index"].as_array().unwrap();
+    assert_eq!(window.pairs.len(), stated.len());
+    for (pair, stated) in window.pairs.iter().zip(stated) {
+        assert_eq!((&pair.key, &pair.value[..]), (&bytes(&stated[0]), &bytes(&stated[1])[..]));
+        disk::check_value(&pair.key, &pair.value).unwrap();
     }
 }

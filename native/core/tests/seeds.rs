@@ -8,6 +8,8 @@ mod batch;
 mod connection;
 #[path = "../../fuzz/src/cursor.rs"]
 mod cursor;
+#[path = "../../fuzz/src/disk.rs"]
+mod disk;
 #[path = "../../fuzz/src/envelope.rs"]
 mod envelope;
 #[path = "../../fuzz/src/http_chunked.rs"]
@@ -78,4 +80,9 @@ fn trie_seeds() {
 #[test]
 fn connection_seeds() {
     replay("connection", connection::run);
+}
+
+#[test]
+fn disk_seeds() {
+    replay("disk", disk::run);
 }

@@ -49,3 +49,22 @@ def test_batches_and_envelopes_are_fixed(name: str) -> None:
     written = _native.encode_batch(records, 0, (1 << 62, 3, 9))
     # The leader's stamp (base offset, epoch) is all that differs.
     assert written[8:12] + written[16:] == batch[8:12] + batch[16:]
+
+
+def test_values_of_the_disk_tier_are_fixed() -> None:
+    golden = load("disk.json")
+    source = golden["source"]
+    log = bytes.fromhex(source["before"]) + b"x" * source["x"] + bytes.fromhex(source["after"])
+    pieces = _native.cut_log(source["first_lsn"], [log])
+    values = [(key, bytes(memoryview(value))) for key, value in pieces]  # type: ignore[arg-type]
+    assert [[key.hex(), value[:16].hex(), len(value)] for key, value in values] == golden["log"]
+    assert b"".join(value[16:] for _, value in values) == log
+    _, pairs = _native.build_window(source["first_lsn"], [log], verify=True)
+    block = [[key.hex(), memoryview(value).hex()] for key, value in pairs]  # type: ignore[arg-type]
+    assert block == golden["index"]
+    for key, value in pairs:
+        _native.check_index_value(key, value)
+    scan = _native.LogScan(source["first_lsn"])
+    events = [event for key, value in values for event in scan.feed(key, value)] + scan.finish()
+    assert {what for what, *_ in events} == {"whole"}
+    assert events[-1][2] == source["first_lsn"] + len(log)

@@ -253,9 +253,7 @@ impl Scan {
         let bytes = &self.held[self.done + (lsn - self.at) as usize..];
         let parsed = Envelope::parse(bytes).map_err(|error| Damage::new(error.to_string()))?;
         let Some((_, length)) = parsed else { return Ok(None) };
-        let end = lsn + length as u64;
-        let inside = |mark: &&Mark| mark.first.is_some_and(|first| lsn < first && first < end);
-        if self.marks.iter().filter(inside).nth(1).is_some() {
+        if self.is_contradicted(lsn, lsn + length as u64) {
             let reason = format!("length of {length} bytes goes over the beginnings of later envelopes");
             return Err(Damage::new(reason));
         }
@@ -266,6 +264,12 @@ impl Scan {
             return verify_all(&bytes[..length]).map(Some);
         }
         Envelope::check(bytes).map_err(|error| Damage::new(error.to_string()))
+    }
+
+    /// Whether two values name beginnings inside an envelope from `start` to `end`: one of them may be damaged.
+    fn is_contradicted(&self, start: u64, end: u64) -> bool {
+        let inside = |mark: &&Mark| mark.first.is_some_and(|first| start < first && first < end);
+        self.marks.iter().filter(inside).nth(1).is_some()
     }
 
     /// What is held from `at` on begins no envelope.
@@ -293,6 +297,7 @@ impl Scan {
                 records: u32_at(head, 56),
             });
         }
+        ends.sort_unstable();
         self.lost = Some(Lost { from: self.at, reason, claim, ends });
     }
 
@@ -305,7 +310,7 @@ impl Scan {
         let mut ends = lost.ends.as_slice();
         while let Some((&end, rest)) = ends.split_first() {
             if end >= held_end {
-                if !is_end {
+                if !is_end && !self.is_contradicted(from, end) {
                     break;
                 }
             } else {
