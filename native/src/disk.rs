@@ -124,8 +124,10 @@ fn find_entries_since(
     Ok(to_entries(entries.find_since(topic_id, partition, append_ns, bytes_max)))
 }
 
+type PyLast = (u64, u16, u16, u64, u32, i64);
+
 #[pyfunction]
-fn last_entries(value: View) -> PyResult<Vec<(u64, u16, u16, u64, u32, i64)>> {
+fn last_entries(value: View) -> PyResult<Vec<PyLast>> {
     let entries = PartitionEntries::open(&value).map_err(damaged)?.last_of_each();
     Ok(entries
         .into_iter()
@@ -133,13 +135,15 @@ fn last_entries(value: View) -> PyResult<Vec<(u64, u16, u16, u64, u32, i64)>> {
         .collect())
 }
 
+type PySequence = (u64, u32, u32);
+
 #[pyfunction]
 fn find_sequences(
     value: View,
     slot: u16,
     sequence: u64,
     count_max: usize,
-) -> PyResult<(Vec<(u64, u32, u32)>, bool)> {
+) -> PyResult<(Vec<PySequence>, bool)> {
     let (entries, is_more) = SlotEntries::open(&value).map_err(damaged)?.find(slot, sequence, count_max);
     let entries = entries.into_iter().map(|entry| (entry.sequence, entry.lsn_rel, entry.epoch)).collect();
     Ok((entries, is_more))

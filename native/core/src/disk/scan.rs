@@ -156,7 +156,7 @@ impl Scan {
                 let start = <[u8; 8]>::try_from(key).map_or(self.next, u64::from_be_bytes);
                 let size = value.len().saturating_sub(super::PIECE_HEADER_LEN).min(super::PIECE_BYTES_MAX);
                 let end = start.saturating_add(size as u64);
-                if start <= i64::MAX as u64 {
+                if i64::try_from(start).is_ok() {
                     self.seen = self.seen.max(end);
                 }
                 events.push(Event::Value { start, end, reason });

@@ -12,6 +12,8 @@ use crate::limits::WINDOW_BYTES_MAX;
 
 /// Bytes of an envelope and of the base offset behind it.
 const HEAD_BYTES: usize = ENVELOPE_LEN + 8;
+/// Batches that memory is taken for before they are seen.
+const EXPECTED_MAX: usize = 1 << 20;
 
 /// A window's header and all values of its block, in the order of their keys.
 pub struct Window {
@@ -29,7 +31,7 @@ pub struct Window {
 pub fn build(first_lsn: u64, parts: &[&[u8]], verify: bool, skip: &[(u64, u64)]) -> Result<Window, Damage> {
     let mut builder = Builder::default();
     let mut stream = Stream::new(parts);
-    let end_lsn = first_lsn.checked_add(stream.left()).filter(|&end| end <= i64::MAX as u64);
+    let end_lsn = first_lsn.checked_add(stream.left()).filter(|&end| i64::try_from(end).is_ok());
     let Some(end_lsn) = end_lsn.filter(|&end| (1..=WINDOW_BYTES_MAX).contains(&(end - first_lsn))) else {
         let length = stream.left();
         let reason =
@@ -52,6 +54,9 @@ pub fn build(first_lsn: u64, parts: &[&[u8]], verify: bool, skip: &[(u64, u64)])
             }
         }
         let (envelope, length) = stream.envelope(at, &mut scratch)?;
+        if builder.batches.is_empty() {
+            builder.expect((stream.left() as usize / length).min(EXPECTED_MAX));
+        }
         let bytes_needed = if verify || envelope.kind == KIND_TOPICS { length } else { HEAD_BYTES };
         let bytes = match stream.peek(bytes_needed.min(length), &mut scratch) {
             Some(bytes) if length >= HEAD_BYTES => bytes,
@@ -72,12 +77,18 @@ pub fn build(first_lsn: u64, parts: &[&[u8]], verify: bool, skip: &[(u64, u64)])
 #[derive(Default)]
 struct Builder {
     batches: Vec<PartitionEntry>,
-    streams: Vec<(u64, u32)>,
+    streams: Vec<SlotEntry>,
     states: States,
     records: u64,
 }
 
 impl Builder {
+    /// Takes memory for about so many batches: as many as there would be if all were as long as the first.
+    fn expect(&mut self, count: usize) {
+        self.batches.reserve(count);
+        self.streams.reserve(count);
+    }
+
     fn take(
         &mut self,
         lsn_rel: u32,
@@ -107,15 +118,19 @@ impl Builder {
             partition: envelope.partition,
             slot: envelope.slot,
         });
-        self.streams.push((envelope.sequence, envelope.epoch));
+        self.streams.push(SlotEntry {
+            sequence: envelope.sequence,
+            lsn_rel,
+            epoch: envelope.epoch,
+            slot: envelope.slot,
+        });
         Ok(())
     }
 
     fn finish(self, first_lsn: u64, end_lsn: u64) -> Result<Window, Damage> {
-        let by_partition = self.by_partition()?;
+        let (by_partition, filter) = self.by_partition()?;
         let by_slot = self.by_slot()?;
         let states = self.states.values();
-        let filter = self.bloom(&by_partition);
         let mut header = Header {
             first_lsn,
             end_lsn,
@@ -154,12 +169,12 @@ impl Builder {
             placed.push((key.encode(), range));
         }
         for chunk in by_slot.chunks(SLOT_ENTRIES_MAX) {
-            let first = self.slot_entry(chunk[0]);
+            let first = self.streams[chunk[0] as usize];
             let key = Key::Slots { window: first_lsn, slot: first.slot, sequence: first.sequence };
             let size = chunk.len() * SLOT_ENTRY_LEN;
             let range = put(&mut tail, Section::Slots, chunk.len(), size, |out| {
                 for (index, out) in chunk.iter().zip(out.chunks_exact_mut(SLOT_ENTRY_LEN)) {
-                    self.slot_entry(*index).write(out);
+                    self.streams[*index as usize].write(out);
                 }
             });
             placed.push((key.encode(), range));
@@ -177,14 +192,15 @@ impl Builder {
         Ok(Window { header, pairs: pairs(tail.chunk(), placed) })
     }
 
-    /// Indexes of the batches by partition, in each in the order of the log, which is that of the offsets.
-    fn by_partition(&self) -> Result<Vec<u32>, Damage> {
+    /// Indexes of the batches by partition, in each in the order of the log, which is that of the offsets; and the
+    /// Bloom filter over the partitions.
+    fn by_partition(&self) -> Result<(Vec<u32>, Vec<u8>), Damage> {
         let place =
             |entry: &PartitionEntry| u128::from(entry.topic_id) << 64 | u128::from(entry.partition) << 48;
         let keys = self.batches.iter().enumerate();
         let mut keys: Vec<u128> = keys.map(|(index, entry)| place(entry) | index as u128).collect();
         keys.sort_unstable();
-        let out: Vec<u32> = keys.into_iter().map(|key| key as u32).collect();
+        let out: Vec<u32> = keys.iter().map(|&key| key as u32).collect();
         for pair in out.windows(2) {
             let (a, b) = (&self.batches[pair[0] as usize], &self.batches[pair[1] as usize]);
             if (a.topic_id, a.partition) == (b.topic_id, b.partition) && b.base < a.end() {
@@ -195,18 +211,23 @@ impl Builder {
                 )));
             }
         }
-        Ok(out)
+        keys.dedup_by_key(|key| *key >> 48);
+        let mut filter = vec![0; bloom::bytes_for(keys.len())];
+        for key in keys {
+            bloom::set(&mut filter, (key >> 64) as u64, (key >> 48) as u16);
+        }
+        Ok((out, filter))
     }
 
     /// Indexes of the batches by slot, in each in the order of the log, which is that of the sequences.
     fn by_slot(&self) -> Result<Vec<u32>, Damage> {
-        let keys = self.batches.iter().enumerate();
+        let keys = self.streams.iter().enumerate();
         let mut keys: Vec<u64> =
             keys.map(|(index, entry)| u64::from(entry.slot) << 32 | index as u64).collect();
         keys.sort_unstable();
         let out: Vec<u32> = keys.into_iter().map(|key| key as u32).collect();
         for pair in out.windows(2) {
-            let (a, b) = (self.slot_entry(pair[0]), self.slot_entry(pair[1]));
+            let (a, b) = (&self.streams[pair[0] as usize], &self.streams[pair[1] as usize]);
             if a.slot == b.slot && b.sequence <= a.sequence {
                 return Err(Damage::new(format!(
                     "sequence {} of slot {} follows {} in the log",
@@ -215,24 +236,6 @@ impl Builder {
             }
         }
         Ok(out)
-    }
-
-    fn slot_entry(&self, index: u32) -> SlotEntry {
-        let (entry, (sequence, epoch)) = (&self.batches[index as usize], self.streams[index as usize]);
-        SlotEntry { sequence, lsn_rel: entry.lsn_rel, epoch, slot: entry.slot }
-    }
-
-    fn bloom(&self, by_partition: &[u32]) -> Vec<u8> {
-        let mut partitions: Vec<(u64, u16)> = by_partition
-            .iter()
-            .map(|&index| (self.batches[index as usize].topic_id, self.batches[index as usize].partition))
-            .collect();
-        partitions.dedup();
-        let mut filter = vec![0; bloom::bytes_for(partitions.len())];
-        for (topic_id, partition) in partitions {
-            bloom::set(&mut filter, topic_id, partition);
-        }
-        filter
     }
 }
 
