@@ -100,6 +100,8 @@ codes! {
     NotAvailable "not_available" 501 false "Not available in this version";
     /// Too many bytes or requests in flight.
     Busy "busy" 503 true "Server is too busy";
+    /// More bytes wait for the disk than may.
+    DiskBehind "disk_behind" 503 true "Disk behind";
     /// The node is stopping.
     Draining "draining" 503 true "Draining";
     /// The memory tier is full of what may not be dropped.

@@ -1,6 +1,7 @@
 //! What goes, and when: the oldest chunk at the bound of the memory tier, and what a topic's retention no longer covers.
 
 use super::append::seconds;
+use super::durable::Disk;
 use super::partition::{Entry, Index};
 use super::Log;
 use crate::envelope::{Envelope, ENVELOPE_LEN};
@@ -23,6 +24,10 @@ impl Log {
         for _ in 0..self.ring.sealed_count() {
             if !self.ring.must_evict(size) {
                 break;
+            }
+            let is_kept = |disk: &Disk| self.ring.oldest_end_lsn().is_none_or(|end| end > disk.evictable_lsn());
+            if self.disk.as_ref().is_some_and(is_kept) {
+                break; // what admits publishes bounds how much this can be
             }
             let Some((number, chunk)) = self.ring.evict() else { break };
             let bytes = chunk.bytes();
@@ -50,6 +55,12 @@ impl Log {
             .is_some_and(|e| e.base == base && e.position.chunk == chunk && e.position.byte as usize == byte);
         if !held {
             return; // retired before
+        }
+        if self.disk.is_some() {
+            // The disk has it: memory lets go of it, its offset stays readable.
+            self.parts[handle as usize].index.pop();
+            self.counters.moved_records += u64::from(envelope.records_count);
+            return;
         }
         if self.is_pinned(topic) {
             // It may not be dropped: it moves to the head of the ring with the same bytes.
