@@ -13,6 +13,7 @@ pub mod reader;
 pub mod time;
 
 pub use connection::{Connection, Inside, Request, Step, Waiting};
+pub use publish::level;
 
 use crate::http::response::{self, Refusal};
 use crate::http::{Head, Known, Method};
