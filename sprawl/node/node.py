@@ -103,6 +103,8 @@ class Node:
                 await self._drain(self._rooms, self.view.settings.drain_timeout_s if drain else 0)
             await self.tasks.stop()
             self._rooms = None
+            if drain:
+                self._sign_clean()
             _log.info("node stopped", extra={"uptime_s": round(self.view.uptime_s(), 1)})
         if self.view.load is not None:
             self.view.load.close()
@@ -157,6 +159,13 @@ class Node:
             work.cancel()
             hurry.cancel()
             await asyncio.wait({work, hurry})
+
+    def _sign_clean(self) -> None:
+        try:
+            self._directory.sign_clean()
+        except SprawlError as error:
+            # The next start then looks at everything, as after a crash.
+            _log.warning("the orderly stop is not noted: %s", error.detail)
 
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
