@@ -203,6 +203,10 @@ impl Engine {
         Some((window.first_lsn, slices, window.end_lsn))
     }
 
+    fn age_out(&self, before_ns: i64) {
+        self.lock().edge.log.age_out(before_ns);
+    }
+
     fn window_sealed(&self, end_lsn: u64) {
         self.lock().edge.log.window_sealed(end_lsn);
     }

@@ -153,6 +153,12 @@ impl Ring {
         Some(oldest.base_lsn + oldest.chunk.len() as u64)
     }
 
+    /// The chunk after the oldest one.
+    #[must_use]
+    pub fn second_chunk(&self) -> Option<&Arc<Chunk>> {
+        self.chunk(self.first_number + 1)
+    }
+
     /// The published bytes of a chunk.
     #[must_use]
     pub fn chunk(&self, number: u32) -> Option<&Arc<Chunk>> {

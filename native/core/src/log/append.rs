@@ -577,6 +577,7 @@ impl Log {
             records_count: count,
         };
         *sequence += 1;
+        self.appended_ns = append_ns;
         let position = self.ring.append(total, |out| {
             write(&mut out[ENVELOPE_LEN..], i32::try_from(epoch).unwrap_or(i32::MAX));
             envelope.seal(out);

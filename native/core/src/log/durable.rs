@@ -3,6 +3,7 @@
 //! A *mark* is the number of a tick. An answer that promises `disk` carries the mark of the tick it was given in and may
 //! leave when [`Log::synced`] has said that mark. Design: `docs/design/disk.md`.
 
+use super::retain::parsed;
 use super::Log;
 use crate::arena::Slice;
 use crate::problem::{Code, Problem};
@@ -231,6 +232,22 @@ impl Log {
         if let Some(disk) = &mut self.disk {
             disk.sealed_lsn = disk.sealed_lsn.max(end_lsn);
         }
+    }
+
+    /// Lets go of the chunks in which everything was appended before a time, as far as the disk has them.
+    pub fn age_out(&mut self, before_ns: i64) {
+        if self.disk.is_none() {
+            return;
+        }
+        if self.appended_ns < before_ns {
+            self.ring.seal();
+        }
+        // What stands first in the next chunk is not older than anything in this one.
+        let newest_ns = |log: &Self| match log.ring.second_chunk().filter(|chunk| !chunk.is_empty()) {
+            Some(next) => parsed(next.bytes()).0.append_ns,
+            None => log.appended_ns,
+        };
+        while newest_ns(self) < before_ns && self.ring.sealed_count() > 0 && self.evict_oldest() {}
     }
 
     /// Refuses what the disk tier could not take in time.

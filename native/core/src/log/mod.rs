@@ -110,6 +110,8 @@ pub struct Log {
     /// Bytes, envelopes included, that live topics with `discard=new` hold or are about to seal.
     pinned_bytes: u64,
     last_ns: i64,
+    /// Time of the newest append.
+    appended_ns: i64,
     random: u64,
     setup: Setup,
     counters: Counters,
@@ -136,6 +138,7 @@ impl Log {
             born: Vec::new(),
             pinned_bytes: 0,
             last_ns: 0,
+            appended_ns: 0,
             random: setup.seed,
             setup,
             counters: Counters::default(),

@@ -25,23 +25,28 @@ impl Log {
             if !self.ring.must_evict(size) {
                 break;
             }
-            let is_kept = |disk: &Disk| self.ring.oldest_end_lsn().is_none_or(|end| end > disk.evictable_lsn());
-            if self.disk.as_ref().is_some_and(is_kept) {
-                break; // what admits publishes bounds how much this can be
-            }
-            let Some((number, chunk)) = self.ring.evict() else { break };
-            let bytes = chunk.bytes();
-            let mut at = 0;
-            while at < bytes.len() {
-                let (envelope, total) = parsed(&bytes[at..]);
-                assert!(
-                    total > ENVELOPE_LEN && at + total <= bytes.len(),
-                    "the ring holds whole envelopes only"
-                );
-                self.drop_batch(&envelope, &bytes[at..at + total], number, at);
-                at += total;
+            if !self.evict_oldest() {
+                break; // what admits publishes bounds how much is kept
             }
         }
+    }
+
+    /// Takes the oldest chunk out of the ring; `false` when it must stay because the disk does not have it.
+    pub(super) fn evict_oldest(&mut self) -> bool {
+        let is_kept = |disk: &Disk| self.ring.oldest_end_lsn().is_none_or(|end| end > disk.evictable_lsn());
+        if self.disk.as_ref().is_some_and(is_kept) {
+            return false;
+        }
+        let Some((number, chunk)) = self.ring.evict() else { return false };
+        let bytes = chunk.bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            let (envelope, total) = parsed(&bytes[at..]);
+            assert!(total > ENVELOPE_LEN && at + total <= bytes.len(), "the ring holds whole envelopes only");
+            self.drop_batch(&envelope, &bytes[at..at + total], number, at);
+            at += total;
+        }
+        true
     }
 
     fn drop_batch(&mut self, envelope: &Envelope, bytes: &[u8], chunk: u32, byte: usize) {
