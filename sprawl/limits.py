@@ -229,3 +229,11 @@ LOG_LINE_CHARS_MAX: Final = 4_096
 LOG_LINES_PER_EVENT_S_MAX: Final = 20
 # Events whose rate is held apart; above it the rest share one budget.
 LOG_EVENTS_MAX: Final = 1_024
+
+# Bytes of one window of the log; a quarter of the memory tier when that is less.
+WINDOW_BYTES: Final = 64 * MIB
+# Bytes and batches that one read takes from disk; a larger batch comes alone.
+DISK_PAGE_BYTES: Final = MIB
+DISK_PAGE_BATCHES_MAX: Final = 4_096
+# Threads that read from disk and build index blocks.
+DISK_READERS_COUNT: Final = 2

@@ -19,8 +19,8 @@ from sprawl.errors import SprawlError
 from sprawl.limits import DISK_READERS_COUNT, WINDOW_BYTES
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.reads import Want, read_page
-from sprawl.log.store import Item, LogStore
-from sprawl.log.windows import Window, Windows
+from sprawl.log.store import LogStore
+from sprawl.log.windows import Window, Windows, window_of
 
 _log: Final = logging.getLogger("sprawl.log")
 # A window is at most this part of the memory tier, so that memory can always let go of some.
@@ -202,19 +202,3 @@ class DiskTier:
         self._engine.window_sealed(window.end_lsn)
         self._is_sealing = False
         self._seal(self._window_bytes)
-
-
-def window_of(header: dict[str, int]) -> Window:
-    """The window that a header in the index describes."""
-    return Window(
-        first_lsn=header["first_lsn"],
-        end_lsn=header["end_lsn"],
-        batches=header["batches"],
-        records=header["records"],
-        oldest_ns=header["oldest_append_ns"],
-        newest_ns=header["newest_append_ns"],
-        bloom_bytes=header["bloom_bytes"],
-    )
-
-
-__all__ = ["DiskTier", "Engine", "Item", "Listener", "Source", "window_of"]

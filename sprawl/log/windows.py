@@ -34,6 +34,19 @@ class Window:
     bloom_bytes: int
 
 
+def window_of(header: dict[str, int]) -> Window:
+    """The window that a header in the index describes."""
+    return Window(
+        first_lsn=header["first_lsn"],
+        end_lsn=header["end_lsn"],
+        batches=header["batches"],
+        records=header["records"],
+        oldest_ns=header["oldest_ns"],
+        newest_ns=header["newest_ns"],
+        bloom_bytes=header["bloom_bytes"],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Located:
     """One batch of a partition: where its envelope begins and how long it is with its batch."""
