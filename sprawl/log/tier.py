@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
 
 from sprawl._native import Page, build_window, cut_log
 from sprawl.clock import SECOND_NS, Clock
@@ -19,6 +20,8 @@ from sprawl.errors import SprawlError
 from sprawl.limits import DISK_READERS_COUNT, WINDOW_BYTES
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.reads import Want, read_page
+from sprawl.log.recovery import Engine as Restoring
+from sprawl.log.recovery import find_log, restore
 from sprawl.log.store import LogStore
 from sprawl.log.windows import Window, Windows, window_of
 
@@ -47,6 +50,13 @@ class Engine(Protocol):
 
     def age_out(self, before_ns: int) -> None:
         """Lets go of chunks in which everything was appended before a time."""
+
+
+class RestoredEngine(Engine, Restoring, Protocol):
+    """An engine that takes up a log and goes on with it."""
+
+
+EngineT = TypeVar("EngineT", bound=RestoredEngine)
 
 
 class Listener(Protocol):
@@ -127,6 +137,7 @@ class DiskTier:
         """Commits what is there; False when something was left. Nothing is appended any more."""
         is_drained = await self.committer.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self.store.close()
         return is_drained
 
     async def tick(self) -> None:
@@ -202,3 +213,43 @@ class DiskTier:
         self._engine.window_sealed(window.end_lsn)
         self._is_sealing = False
         self._seal(self._window_bytes)
+
+
+def open_tier(
+    directory: Path,
+    new_engine: Callable[[int], EngineT],
+    *,
+    is_new: bool,
+    was_clean: bool,
+    disk_bytes_max: int,
+    memory_bytes_max: int,
+    memory_age_s: float,
+    clock: Clock,
+    failed: Callable[[SprawlError], None],
+) -> tuple[EngineT, DiskTier]:
+    """Opens the log of a directory, makes an engine that goes on at its end, and the tier.
+
+    ``new_engine`` takes the position where the log goes on. Raises StartError for what cannot be
+    opened, LogDamaged for an index that cannot be believed; nothing was changed then.
+    """
+    store = LogStore(directory, disk_bytes_max=disk_bytes_max, is_new=is_new, clock=clock)
+    try:
+        found = find_log(store, was_clean=was_clean)
+        engine = new_engine(found.end_lsn)
+        restore(engine, store, found)
+    except BaseException:
+        store.close()
+        raise
+    windows = Windows(store)
+    for window in found.windows:
+        windows.append(window)
+    tier = DiskTier(
+        store,
+        windows,
+        engine,
+        clock=clock,
+        memory_bytes_max=memory_bytes_max,
+        memory_age_s=memory_age_s,
+        failed=failed,
+    )
+    return engine, tier
