@@ -33,7 +33,7 @@ from sprawl.limits import (
     LOG_JOBS_MAX,
     READER_CHECK_INTERVAL_S,
 )
-from sprawl.log.store import Item, LogStore
+from sprawl.log.store import PIECE_HEAD_BYTES, Item, LogStore
 
 _BUCKETS: Final = 40
 _END: Final = object()
@@ -224,7 +224,7 @@ class Committer:
         self._call(self._on_durable, commit.end_lsn, commit.tick)
         stats = self.stats
         stats.commits += 1
-        stats.log_bytes += sum(len(value) for _, value in commit.items)
+        stats.log_bytes += sum(len(value) - PIECE_HEAD_BYTES for _, value in commit.items)
         stats.records += commit.records
         stats.sum_ns += took_ns
         stats.seconds_log2[min(took_ns.bit_length(), _BUCKETS - 1)] += 1

@@ -71,10 +71,8 @@ def require_fit(path: Path) -> None:
         present = size // meta.page_bytes
         if present >= claimed:
             return
-        missing = set(range(present, claimed)) if claimed - present <= present else None
-        if missing is not None:
-            missing.difference_update(_free_pages(handle, meta, present))
-        if missing is None or missing:
+        free = sum(present <= page < claimed for page in _free_pages(handle, meta, present))
+        if free != claimed - present:
             raise Unfit(
                 f"{size} bytes, but its meta page claims {claimed * meta.page_bytes}: "
                 "the end of the file is missing"

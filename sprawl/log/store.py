@@ -60,8 +60,10 @@ CUT_STATE: Final = b"cut"
 """Name of the state that holds the newest log position that was cut away (``counter``)."""
 
 _FORMAT_STATE: Final = b"format"
+PIECE_HEAD_BYTES: Final = 16
 _PIECE_VERSION: Final = 1
 _PIECE_HEAD: Final = struct.Struct("<B3xIQ")
+assert _PIECE_HEAD.size == PIECE_HEAD_BYTES
 _COUNTER: Final = struct.Struct("<B7xQ")
 _KEY: Final = struct.Struct(">Q")
 _META_PAGES: Final = 2
@@ -100,7 +102,7 @@ _open_files_lock: Final = threading.Lock()
 
 
 def piece(lsn: int, data: bytes) -> Item:
-    """Key and value of the log bytes at ``lsn``; at most 65,504 of them."""
+    """Key and value of the log bytes at ``lsn``; at most 65,504 of them (docs/design/disk.md)."""
     value = _PIECE_HEAD.pack(_PIECE_VERSION, len(data), lsn) + data
     assert len(value) <= LOG_VALUE_BYTES_MAX, f"value of {len(value)} bytes"
     return _KEY.pack(lsn), value
@@ -145,6 +147,8 @@ class LogStore:
         self._reading_since_ns: dict[int, int] = {}
         self._is_shut = True
         self._is_closed = False
+        # Known from the first commit on.
+        self._end_lsn: int | None = None
         _require_ours(self.path, is_new=is_new)
         try:
             is_made = not self.path.exists()
@@ -165,7 +169,6 @@ class LogStore:
                 _sync_folder(self.path)
                 _sync_folder(directory)
             self.reader_check()
-            self._end_lsn: int | None = None
         except BaseException as error:
             self.close()
             if isinstance(error, lmdb.Error):
@@ -497,7 +500,7 @@ class LogStore:
             assert expected is None or lsn == expected, (
                 f"piece at {lsn}, the log ends at {expected}"
             )
-            expected = lsn + len(value) - _PIECE_HEAD.size
+            expected = lsn + len(value) - PIECE_HEAD_BYTES
         return expected or 0
 
     def _delete_index(self, prefix: bytes) -> bool:
@@ -642,32 +645,32 @@ def _walk(
                 yield at, Damage(at, stop, why)
                 at = stop
             continue
-        stop = min(start + len(value) - _PIECE_HEAD.size, end_lsn)
+        stop = min(start + len(value) - PIECE_HEAD_BYTES, end_lsn)
         if stop > at:
-            skip = _PIECE_HEAD.size + at - start
+            skip = PIECE_HEAD_BYTES + at - start
             yield at, value[skip : skip + stop - at]
             at = stop
 
 
 def _fault(lsn: int, value: memoryview) -> str:
     """What is wrong with a piece, or empty."""
-    if len(value) < _PIECE_HEAD.size:
+    if len(value) < PIECE_HEAD_BYTES:
         return f"its piece has {len(value)} bytes"
     version, length, own_lsn = _PIECE_HEAD.unpack_from(value)
     if version != _PIECE_VERSION:
         return f"its piece has version {version}"
     if own_lsn != lsn:
         return f"its piece says position {own_lsn}"
-    if length != len(value) - _PIECE_HEAD.size:
-        return f"its piece has {len(value) - _PIECE_HEAD.size} of {length} bytes"
+    if length != len(value) - PIECE_HEAD_BYTES:
+        return f"its piece has {len(value) - PIECE_HEAD_BYTES} of {length} bytes"
     return ""
 
 
 def _piece_end(key: memoryview, value: memoryview) -> int:
     """Position behind a piece: what its head says when that can be, else what its value holds."""
     lsn: int = _KEY.unpack(key)[0]
-    held = max(0, len(value) - _PIECE_HEAD.size)
-    if len(value) < _PIECE_HEAD.size:
+    held = max(0, len(value) - PIECE_HEAD_BYTES)
+    if len(value) < PIECE_HEAD_BYTES:
         return lsn + held
     version, length, own_lsn = _PIECE_HEAD.unpack_from(value)
     is_sound = version == _PIECE_VERSION and own_lsn == lsn
