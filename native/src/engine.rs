@@ -2,7 +2,7 @@
 use crate::connection::Connection;
 use crate::errors::to_py;
 use crate::reader::Reader;
-use crate::slice::Slice;
+use crate::slice::{Slice, View};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use sprawl_core::edge::encode::Form;
@@ -12,7 +12,8 @@ use sprawl_core::http::response;
 use sprawl_core::ids;
 use sprawl_core::log::durable::Level;
 use sprawl_core::log::topics::Config;
-use sprawl_core::log::{Log, Put, Setup};
+use sprawl_core::disk::{self, PartitionEntries, SlotEntries};
+use sprawl_core::log::{Log, Put, Setup, StoredBatch, TopicRecord};
 use sprawl_core::problem::{Code, Problem};
 use sprawl_core::slots::SlotTable;
 use std::collections::HashMap;
@@ -201,6 +202,49 @@ impl Engine {
         let window = self.lock().edge.log.window(bytes_min)?;
         let slices = window.slices.into_iter().map(|inner| Slice { inner }).collect();
         Some((window.first_lsn, slices, window.end_lsn))
+    }
+
+    fn restore_topics(&self, value: View) -> PyResult<()> {
+        let entries = disk::snapshot_entries(&value).map_err(|damage| to_py(damage.into()))?;
+        let mut inner = self.lock();
+        for (key, state) in entries {
+            let Some(state) = state else { continue };
+            let unknown = || Problem::new(Code::LogDamaged, "a topic's record is not of a version this node reads");
+            let record = TopicRecord::decode(key, state).ok_or_else(|| to_py(unknown()))?;
+            inner.edge.log.restore_topic(&record);
+        }
+        Ok(())
+    }
+
+    fn restore_batches(&self, first_lsn: u64, value: View) -> PyResult<()> {
+        let entries = PartitionEntries::open(&value).map_err(|damage| to_py(damage.into()))?;
+        let mut inner = self.lock();
+        for at in 0..entries.len() {
+            let entry = entries.get(at);
+            inner.edge.log.restore_batch(&StoredBatch {
+                topic_id: entry.topic_id,
+                partition: entry.partition,
+                base: entry.base,
+                records: entry.records,
+                length: entry.length,
+                append_ns: entry.append_ns,
+                end_lsn: first_lsn + u64::from(entry.lsn_rel) + u64::from(entry.length),
+            });
+        }
+        Ok(())
+    }
+
+    fn restore_sequences(&self, value: View) -> PyResult<()> {
+        let entries = SlotEntries::open(&value).map_err(|damage| to_py(damage.into()))?;
+        let mut inner = self.lock();
+        for last in entries.last_of_each() {
+            inner.edge.log.restore_sequence(last.slot, last.sequence);
+        }
+        Ok(())
+    }
+
+    fn finish_restore(&self, unclean_lsns: Vec<u64>) {
+        self.lock().edge.log.finish_restore(&unclean_lsns);
     }
 
     fn age_out(&self, before_ns: i64) {

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sprawl._native import bloom_admits, bloom_place, find_entries, find_entries_since
+from sprawl._native import bloom_admits, bloom_place, find_entries
+from sprawl.limits import DISK_PAGE_BYTES
 from sprawl.log.store import LogStore
 
 _PARTITION_ORDER: Final = 1
@@ -34,7 +35,7 @@ class Window:
     bloom_bytes: int
 
 
-def window_of(header: dict[str, int]) -> Window:
+def window_of(header: "_WindowHeader") -> Window:
     """The window that a header in the index describes."""
     return Window(
         first_lsn=header["first_lsn"],
@@ -125,7 +126,12 @@ class Windows:
         return next((f.base for f in self._inside(window, topic_id, partition, 0, 1)), None)
 
     def _inside(
-        self, window: Window, topic_id: int, partition: int, offset: int, bytes_max: int = 1 << 20
+        self,
+        window: Window,
+        topic_id: int,
+        partition: int,
+        offset: int,
+        bytes_max: int = DISK_PAGE_BYTES,
     ) -> Iterator[Located]:
         if not self._admits(window, topic_id, partition):
             return
@@ -136,16 +142,21 @@ class Windows:
             found = self._store.index_seek_ge(key, section)
         while found is not None:
             key, value = found
-            entries, may_go_on = find_entries(value, topic_id, partition, offset, bytes_max)
+            entries, is_at_end = find_entries(value, topic_id, partition, offset, bytes_max)
             for base, lsn, length, records, append_ns in entries:
                 offset = base + records
                 yield Located(base, window.first_lsn + lsn, length, records, append_ns)
-            if not may_go_on:
-                return
+            if not is_at_end:
+                if not entries:
+                    return
+                continue  # bytes_max ended it, or the partition did: look behind what there was
             found = self._store.index_seek_ge(key + b"\0", section)
 
     def _admits(self, window: Window, topic_id: int, partition: int) -> bool:
-        piece, _ = bloom_place(topic_id, partition, window.bloom_bytes)
+        place = bloom_place(topic_id, partition, window.bloom_bytes)
+        if place is None:
+            return False
+        piece, _ = place
         value = self._store.index_get(_NUMBERED.pack(window.first_lsn, _BLOOM, piece))
         # Without its filter a window is looked into.
         return value is None or bloom_admits(value, topic_id, partition, window.bloom_bytes)

@@ -4,19 +4,21 @@ use super::durable::Level;
 use super::topics::{Config, Parts, Topic};
 use super::Log;
 use crate::batch::{Builder, Record};
-use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_SYSTEM};
+use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_TOPICS};
 
 /// Topic id of `$sys.topics`, whose partition *i* lies in slot *i*.
 pub const CONFIGS_ID: u64 = 1;
 /// Version of a topic's record.
 const VERSION: u8 = 1;
-const RECORD_LEN: usize = 4 + 4 + 4 + 9 * 8;
+const RECORD_LEN: usize = 4 + 4 + 4 + 8 * 8;
 
-/// A topic as its record in `$sys.topics` has it.
+/// A topic as its record in `$sys.topics` has it. The record's key is the topic's id, 8 bytes big-endian.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicRecord {
     /// Its id.
     pub id: u64,
+    /// Its name.
+    pub name: Box<[u8]>,
     /// Its configuration.
     pub config: Config,
     /// When it was made, ns since the Unix epoch.
@@ -39,7 +41,6 @@ impl TopicRecord {
         out.extend_from_slice(&config.partitions.to_le_bytes());
         out.extend_from_slice(&config.replicas.to_le_bytes());
         for number in [
-            self.id,
             config.ttl_s,
             config.retention_age_s,
             config.retention_bytes,
@@ -52,13 +53,16 @@ impl TopicRecord {
         out.extend_from_slice(&self.created_ns.to_le_bytes());
         out.extend_from_slice(&self.deleted_ns.to_le_bytes());
         debug_assert_eq!(out.len(), RECORD_LEN);
+        out.extend_from_slice(&self.name);
         out
     }
 
-    /// Reads a value; `None` when it is not one of a version this node knows, or out of bounds.
+    /// Reads key and value; `None` when they are not of a version this node knows, or out of bounds.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; RECORD_LEN] = bytes.try_into().ok()?;
+    pub fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
+        let id = u64::from_be_bytes(key.try_into().ok()?);
+        let (bytes, name) = value.split_first_chunk::<RECORD_LEN>()?;
+        crate::ids::valid_topic(name).ok()?;
         if bytes[0] != VERSION || bytes[2] > 1 || bytes[3] != 0 {
             return None;
         }
@@ -74,17 +78,17 @@ impl TopicRecord {
             partitions: short(4),
             replicas: short(8),
             level,
-            ttl_s: long(1),
-            retention_age_s: long(2),
-            retention_bytes: long(3),
-            retention_count: long(4),
+            ttl_s: long(0),
+            retention_age_s: long(1),
+            retention_bytes: long(2),
+            retention_count: long(3),
             discard_new: bytes[2] == 1,
-            dedup_window_s: long(5),
-            message_bytes_max: long(6),
+            dedup_window_s: long(4),
+            message_bytes_max: long(5),
         };
         super::topics::check_config(&config).ok()?;
-        let (created_ns, deleted_ns) = (long(7).cast_signed(), long(8).cast_signed());
-        Some(Self { id: long(0), config, created_ns, deleted_ns })
+        let (created_ns, deleted_ns) = (long(6).cast_signed(), long(7).cast_signed());
+        Some(Self { id, name: name.into(), config, created_ns, deleted_ns })
     }
 }
 
@@ -97,11 +101,13 @@ impl Log {
         let topic = self.topics.get(index);
         let slot = self.parts[topic.parts.as_slice()[0] as usize].slot;
         let (created_ns, deleted_ns) = (topic.created_ns, topic.deleted_ns);
-        let value = TopicRecord { id: topic.id, config: topic.config(), created_ns, deleted_ns }.encode();
+        let (id, name, config) = (topic.id, topic.name.clone(), topic.config());
+        let key = id.to_be_bytes();
+        let value = TopicRecord { id, name, config, created_ns, deleted_ns }.encode();
         let mut builder = Builder::with_capacity(256);
         let record = Record {
             timestamp_ms: now_ns.div_euclid(1_000_000),
-            key: Some(&topic.name),
+            key: Some(&key),
             value: Some(&value),
             headers: &[],
             ttl_s: None,
@@ -114,7 +120,7 @@ impl Log {
         let epoch = self.slots.epoch(slot);
         let sequence = &mut self.slot_sequences[slot as usize];
         let envelope = Envelope {
-            kind: KIND_SYSTEM,
+            kind: KIND_TOPICS,
             slot,
             epoch,
             partition: slot,
@@ -137,8 +143,9 @@ impl Log {
         });
     }
 
-    /// Takes a topic in as a start found it; the newest record of a name and id counts.
-    pub fn restore_topic(&mut self, name: &[u8], record: &TopicRecord) {
+    /// Takes a topic in as a start found it; the newest record of an id counts.
+    pub fn restore_topic(&mut self, record: &TopicRecord) {
+        let name = &*record.name;
         if let Some(index) = self.topics.find_id(record.id) {
             let have = self.topics.get(index).parts.as_slice().len();
             let wanted = record.config.partitions;
@@ -277,14 +284,14 @@ mod tests {
     #[test]
     fn a_topic_record_comes_back() {
         let config = Config { partitions: 7, level: Some(Level::Memory), ttl_s: 9, discard_new: true, ..Config::default() };
-        let record = TopicRecord { id: u64::MAX - 1, config, created_ns: 5, deleted_ns: -1 };
-        let bytes = record.encode();
-        assert_eq!(TopicRecord::decode(&bytes), Some(record));
-        for at in 0..bytes.len() {
-            assert_eq!(TopicRecord::decode(&bytes[..at]), None);
+        let record = TopicRecord { id: 77, name: (*b"orders.new").into(), config, created_ns: 5, deleted_ns: -1 };
+        let (key, bytes) = (77_u64.to_be_bytes(), record.encode());
+        assert_eq!(TopicRecord::decode(&key, &bytes), Some(record));
+        for at in 0..=RECORD_LEN {
+            assert_eq!(TopicRecord::decode(&key, &bytes[..at]), None);
         }
         let mut newer = bytes;
         newer[0] = 2;
-        assert_eq!(TopicRecord::decode(&newer), None);
+        assert_eq!(TopicRecord::decode(&key, &newer), None);
     }
 }
