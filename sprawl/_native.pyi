@@ -130,13 +130,13 @@ def cut_log(lsn: int, parts: Sequence[_Buffer]) -> list[tuple[bytes, Slice]]:
 
     ``parts`` are whole envelopes back to back, one at least, borders of parts anywhere. Values of
     one call share one allocation. Runs without the interpreter from 64 KiB on. Raises
-    StorageDamaged when the bytes are no whole envelopes: nothing may be written then.
+    LogDamaged when the bytes are no whole envelopes: nothing may be written then.
     """
 
 def check_log_value(key: _Buffer, value: _Buffer) -> int | None:
     """Position of the first envelope that begins in a value of ``log``; None when none does.
 
-    The log bytes follow after 16 bytes; their envelopes are to be verified. Raises StorageDamaged
+    The log bytes follow after 16 bytes; their envelopes are to be verified. Raises LogDamaged
     when version, length or position do not hold.
     """
 
@@ -152,15 +152,15 @@ def build_window(
     ``skip`` names ranges of positions, ascending, that ``LogScan`` found damaged: something must
     stand in their place (zeros for a hole) and is not read. ``verify`` checks envelopes and batches
     (bytes from disk). The pairs are in the order of their keys, the header's is the first. Runs
-    without the interpreter from 64 KiB on. Raises StorageDamaged when an envelope does not hold, or
+    without the interpreter from 64 KiB on. Raises LogDamaged when an envelope does not hold, or
     offsets of a partition or sequences of a slot do not ascend.
     """
 
 def window_header(value: _Buffer) -> _WindowHeader:
-    """The header in the value of a key (window, 0). Raises StorageDamaged."""
+    """The header in the value of a key (window, 0). Raises LogDamaged."""
 
 def check_index_value(key: _Buffer, value: _Buffer) -> None:
-    """Raises StorageDamaged unless a value of ``index`` holds and lies under its own key."""
+    """Raises LogDamaged unless a value of ``index`` holds and lies under its own key."""
 
 def bloom_place(topic_id: int, partition: int, bloom_bytes: int) -> tuple[int, int] | None:
     """(number of the value, byte after its head) of a partition's block in a Bloom filter.
@@ -171,7 +171,7 @@ def bloom_place(topic_id: int, partition: int, bloom_bytes: int) -> tuple[int, i
 def bloom_admits(value: _Buffer, topic_id: int, partition: int, bloom_bytes: int) -> bool:
     """Whether a window may hold batches of a partition; False is certain.
 
-    ``value`` is the one that ``bloom_place`` names. Raises StorageDamaged.
+    ``value`` is the one that ``bloom_place`` names. Raises LogDamaged.
     """
 
 def find_entries(
@@ -181,7 +181,7 @@ def find_entries(
 
     ``value`` is the one with the greatest key <= (window, 1, topic id, partition, offset), or the
     first of section 1. They end before ``bytes_max`` bytes would be exceeded. The flag: the value
-    ended first, so the next one may hold more (or the first). Raises StorageDamaged.
+    ended first, so the next one may hold more (or the first). Raises LogDamaged.
     """
 
 def find_entries_since(
@@ -195,7 +195,7 @@ def find_entries_since(
 def last_entries(value: _Buffer) -> list[tuple[int, int, int, int, int, int]]:
     """(topic id, partition, slot, base offset, records, append time) of each partition's last batch.
 
-    That of the value's last partition may be in the next value. Raises StorageDamaged.
+    That of the value's last partition may be in the next value. Raises LogDamaged.
     """
 
 def find_sequences(
@@ -212,13 +212,13 @@ def last_sequences(value: _Buffer) -> list[tuple[int, int, int]]:
 def snapshot_entries(value: _Buffer) -> list[tuple[bytes, bytes | None]]:
     """Keys and last states (None: forgotten) in a value of section 4, by key.
 
-    Raises StorageDamaged.
+    Raises LogDamaged.
     """
 
 def snapshot_pack(states: Sequence[tuple[_Buffer, _Buffer | None]]) -> list[Slice]:
     """Values of section 4 with the last of each key's states, by key.
 
-    Raises StorageDamaged for a key above ``KEY_BYTES_MAX`` or empty, or a state above
+    Raises LogDamaged for a key above ``KEY_BYTES_MAX`` or empty, or a state above
     ``TOPIC_STATE_BYTES_MAX``.
     """
 

@@ -100,8 +100,9 @@ _RECORDS: Final = (
     Record("directory_locked", 0, True, "Data directory locked"),
     Record("directory_unreadable", 0, False, "Data directory unreadable"),
     Record("task_failed", 0, False, "Background task failed"),
-    # Met where the log is read from disk; a reader is told of a gap.
-    Record("storage_damaged", 0, False, "Stored bytes damaged"),
+    # Met below the edges, by the disk tier.
+    Record("disk_failed", 0, False, "Disk failed", "unknown"),
+    Record("log_damaged", 0, False, "Log damaged"),
 )
 
 REGISTRY: Final[Mapping[str, Record]] = MappingProxyType({r.code: r for r in _RECORDS})
@@ -253,6 +254,22 @@ class StorageFull(SprawlError):
     default_code = "storage_full"
 
 
+class DiskFull(StorageFull):
+    """The file system or the map has no room; reads go on, nothing of the write was stored."""
+
+
+class DiskFailed(SprawlError):
+    """A read, write or sync failed: what of it reached the disk is unknown, so the node stops."""
+
+    default_code = "disk_failed"
+
+
+class LogDamaged(SprawlError):
+    """Bytes of the log are missing or not what was written; ``members`` name the positions."""
+
+    default_code = "log_damaged"
+
+
 class InternalError(SprawlError):
     """A defect of this program (500)."""
 
@@ -307,12 +324,6 @@ class TaskFailed(SprawlError):
     default_code = "task_failed"
 
 
-class StorageDamaged(SprawlError):
-    """Stored bytes do not hold what they say; they are reported and never served."""
-
-    default_code = "storage_damaged"
-
-
 _BY_STATUS: Final[Mapping[int, type[SprawlError]]] = {
     400: InvalidRequest,
     401: NotAllowed,
@@ -352,7 +363,8 @@ _BY_CODE: Final[Mapping[str, type[SprawlError]]] = {
     "directory_locked": StartError,
     "directory_unreadable": StartError,
     "task_failed": TaskFailed,
-    "storage_damaged": StorageDamaged,
+    "disk_failed": DiskFailed,
+    "log_damaged": LogDamaged,
 }
 
 

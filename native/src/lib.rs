@@ -23,7 +23,7 @@ mod _native {
     #[pymodule_export]
     use super::engine::Engine;
     #[pymodule_export]
-    use super::reader::Reader;
+    use super::reader::{Page, Reader};
     #[pymodule_export]
     use super::slice::Slice;
 

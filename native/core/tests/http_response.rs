@@ -81,8 +81,13 @@ fn header_values_cannot_split_an_answer() {
 }
 
 #[test]
-fn every_code_has_a_reason_phrase() {
+fn every_code_that_is_answered_has_a_reason_phrase() {
     for &code in Code::ALL {
+        // Damage of the log is met below the edges and never an answer.
+        if code == Code::LogDamaged {
+            assert_eq!(code.status(), 0);
+            continue;
+        }
         assert_ne!(response::reason(code.status()), "Unknown", "{code:?}");
     }
 }

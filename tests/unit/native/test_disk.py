@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sprawl import _native
-from sprawl.errors import SprawlError, StorageDamaged
+from sprawl.errors import SprawlError, LogDamaged
 from tests.models import disk as model
 from tests.models import envelope as envelope_model
 
@@ -202,11 +202,11 @@ def test_a_flipped_bit_of_an_index_value_is_found(log: bytes, data: st.DataObjec
     key, value = data.draw(st.sampled_from(plain(made)))
     bad = bytearray(value)
     bad[data.draw(st.integers(0, len(bad) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(StorageDamaged):
+    with pytest.raises(LogDamaged):
         _native.check_index_value(key, bytes(bad))
-    with pytest.raises(StorageDamaged):
+    with pytest.raises(LogDamaged):
         _native.check_index_value(key, value[: data.draw(st.integers(0, len(value) - 1))])
-    with pytest.raises(StorageDamaged):
+    with pytest.raises(LogDamaged):
         _native.check_index_value(key[:-1], value)
 
 
@@ -348,9 +348,9 @@ def test_damage_is_left_out_of_a_window() -> None:
     header, _ = _native.build_window(FIRST, [parts[0], bytes(size), parts[2]], True, skip)
     assert (header["batches"], header["end_lsn"]) == (2, FIRST + 3 * size)
     for bad in ([(FIRST + 1, FIRST + 2)], [(FIRST + size, FIRST + 4 * size)], [*skip, *skip]):
-        with pytest.raises(StorageDamaged):
+        with pytest.raises(LogDamaged):
             _native.build_window(FIRST, [parts[0], bytes(size), parts[2]], True, bad)
-    with pytest.raises(StorageDamaged, match="version 0"):
+    with pytest.raises(LogDamaged, match="version 0"):
         _native.build_window(FIRST, [parts[0], bytes(size), parts[2]], True)
     header, pairs = _native.build_window(FIRST, [bytes(size)], True, [(FIRST, FIRST + size)])
     assert (header["batches"], header["bloom_bytes"], len(pairs)) == (0, 0, 1)
@@ -369,15 +369,15 @@ def test_what_does_not_ascend_or_is_not_whole_is_not_written() -> None:
         (one(1, 1)[:-1], "incomplete"),
         (b"", "0 bytes"),
     ]:
-        with pytest.raises(StorageDamaged, match=text):
+        with pytest.raises(LogDamaged, match=text):
             _native.build_window(FIRST, [log], False)
     for log in (b"", one(1, 1)[:-1], one(1, 1) + b"\0" * 64):
-        with pytest.raises(StorageDamaged):
+        with pytest.raises(LogDamaged):
             _native.cut_log(FIRST, [log])
     bad = bytearray(one(1, 1))
     bad[-1] ^= 1
     _native.build_window(FIRST, [bytes(bad)], False)
-    with pytest.raises(StorageDamaged, match="checksum"):
+    with pytest.raises(LogDamaged, match="checksum"):
         _native.build_window(FIRST, [bytes(bad)], True)
 
 
@@ -391,7 +391,7 @@ def test_only_read_only_buffers_are_taken() -> None:
 def test_damage_has_a_code_of_its_own() -> None:
     with pytest.raises(SprawlError) as refused:
         _native.window_header(b"")
-    assert refused.value.code == "storage_damaged"
+    assert refused.value.code == "log_damaged"
 
 
 EMPTY = _native.encode_batch([(None, None, None, 0)])

@@ -56,7 +56,7 @@ impl std::error::Error for Damage {}
 
 impl From<Damage> for Problem {
     fn from(damage: Damage) -> Self {
-        Problem::new(Code::StorageDamaged, damage.reason)
+        Problem::new(Code::LogDamaged, damage.reason)
     }
 }
 
