@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sprawl import _native
-from sprawl.errors import SprawlError, LogDamaged
+from sprawl.errors import LogDamaged, SprawlError
 from tests.models import disk as model
 from tests.models import envelope as envelope_model
 
