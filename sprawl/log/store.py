@@ -4,7 +4,7 @@ In: pieces of the log under their positions, pieces of index blocks under their 
 Out: the same bytes; ``LogDamaged`` where they are not what was written. Invariants: one transaction
 per ``put_commit``, synced when it returns; a read transaction ends with the call that opened it; one
 environment per data file and process. Raises ``StartError`` (opening), ``DiskFull`` (no room:
-nothing was stored, reads go on, ``reopen`` before the next write), ``DiskFailed`` (the node must
+nothing was stored, reads go on, the same write may be tried again), ``DiskFailed`` (the node must
 stop), ``LogDamaged``. All calls may block: they belong on the committer's thread (writes) or on a
 pool's (reads), never on the loop; lmdb releases the interpreter lock for every page it touches.
 Source: docs/design/disk.md; hazards of LMDB in docs/guarantees.md.
@@ -188,7 +188,7 @@ class LogStore:
             _open_files.discard(self._file)
 
     def reopen(self) -> None:
-        """Opens the environment again, as LMDB needs it after a write that found no room.
+        """Opens the environment again; a write that found no room has done so already.
 
         Waits for the reads that run; others wait for it. Raises DiskFull while there is no room
         even for that, DiskFailed when the files are gone or no longer fit.
@@ -223,6 +223,7 @@ class LogStore:
         is put. An item of ``log`` that is there already with the same value is passed over, because
         a commit whose last write failed may have reached the disk all the same.
         """
+        self._require_open()
         end_lsn = self._tiled_end(log)
         written = sum(len(value) for _, value in log)
         try:
@@ -237,7 +238,7 @@ class LogStore:
                 for key, value in (state or {}).items():
                     txn.put(key, value, db=self._state)
         except (lmdb.Error, OSError) as error:
-            raise self._translated(error, "writing the log", written) from error
+            raise self._unwritten(error, "writing the log", written) from error
         if log:
             self._end_lsn = end_lsn
 
@@ -449,25 +450,44 @@ class LogStore:
     def _reading(self) -> "Iterator[lmdb.Transaction[memoryview]]":
         """A read transaction that ends with the block; waits while the log is reopened."""
         token = threading.get_ident()
-        with self._gate:
-            assert token not in self._reading_since_ns, "one read transaction per thread"
-            # A reopening takes milliseconds; on a full disk it is tried again every second.
-            self._gate.wait_for(lambda: self._is_closed or not self._is_shut, LOG_REOPEN_TIMEOUT_S)
-            if self._is_closed:
-                raise Closed(f"the log under {self.path} is closed")
-            if self._is_shut:
-                raise Unavailable(f"the log under {self.path} is being opened again")
-            environment = self._environment
-            self._reading_since_ns[token] = self._clock.monotonic_ns()
         try:
-            with environment.begin(buffers=True) as txn:
+            with self._begin_read(token) as txn:
                 yield txn
         except (lmdb.Error, OSError) as error:
             raise self._translated(error, "reading the log") from error
         finally:
             with self._gate:
-                del self._reading_since_ns[token]
+                self._reading_since_ns.pop(token, None)
                 self._gate.notify_all()
+
+    def _begin_read(self, token: int) -> "lmdb.Transaction[memoryview]":
+        failed: lmdb.Environment | None = None
+        while True:
+            with self._gate:
+                assert token not in self._reading_since_ns, "one read transaction per thread"
+                environment = self._opened(failed)
+                self._reading_since_ns[token] = self._clock.monotonic_ns()
+            try:
+                return environment.begin(buffers=True)
+            except lmdb.PanicError:
+                # A meta page could not be written; the writer is about to open the log again.
+                failed = environment
+                with self._gate:
+                    del self._reading_since_ns[token]
+                    self._gate.notify_all()
+
+    def _opened(self, failed: lmdb.Environment | None) -> lmdb.Environment:
+        """The environment, once it is open and another than ``failed``; holds the gate."""
+
+        def is_ready() -> bool:
+            return self._is_closed or not (self._is_shut or self._environment is failed)
+
+        # A reopening takes milliseconds; on a full disk it is tried again every second.
+        if not self._gate.wait_for(is_ready, LOG_REOPEN_TIMEOUT_S):
+            raise Unavailable(f"the log under {self.path} is being opened again")
+        if self._is_closed:
+            raise Closed(f"the log under {self.path} is closed")
+        return self._environment
 
     def _get(self, db: lmdb._Database, key: bytes) -> bytes | None:
         with self._reading() as txn:
@@ -518,6 +538,7 @@ class LogStore:
         is_meant: Callable[[memoryview, memoryview], bool],
     ) -> bool:
         count = 0
+        self._require_open()
         try:
             with self._environment.begin(write=True, buffers=True) as txn, txn.cursor(db) as cursor:
                 has = cursor.set_range(start) if start else cursor.first()
@@ -526,8 +547,28 @@ class LogStore:
                     count += 1
                     has = bool(cursor.key())
         except (lmdb.Error, OSError) as error:
-            raise self._translated(error, "deleting from the log") from error
+            raise self._unwritten(error, "deleting from the log", 0) from error
         return count > 0
+
+    def _require_open(self) -> None:
+        """Opens the environment again when an earlier attempt could not."""
+        if self._is_shut and not self._is_closed:
+            self.reopen()
+
+    def _unwritten(self, error: Exception, doing: str, written: int) -> SprawlError:
+        """What ``error`` of a write means; where that is no room, the environment is opened again.
+
+        LMDB fails every later write until then, and every later read, too, when it was the meta
+        page that could not be written.
+        """
+        failure = self._translated(error, doing, written)
+        if isinstance(failure, DiskFull):
+            try:
+                self.reopen()
+            except DiskFull:
+                # The next write tries again; reads wait for it as long as they may.
+                self._end_lsn = None
+        return failure
 
     def _translated(self, error: Exception, doing: str, written: int = 0) -> SprawlError:
         """What ``error`` means: no room, damage, or a disk that fails."""
