@@ -78,6 +78,12 @@ BUFFERED_BYTES_MAX: Final = 64 * MIB
 # Unsent bytes of one connection at which its requests are no longer read or answered and its
 # streams get nothing more.
 WRITE_BUFFER_BYTES_MAX: Final = 256 * KIB
+# Bytes of one value on disk: the payload of 16 pages of 4 KiB.
+DISK_VALUE_BYTES_MAX: Final = 65_520
+# Bytes of log that one window covers: its entries hold positions in 32 bits with room to spare.
+WINDOW_BYTES_MAX: Final = 1 * GIB
+# Bytes of the state of one topic as `$sys.topics` holds it: it fits into one value of a snapshot.
+TOPIC_STATE_BYTES_MAX: Final = 32 * KIB
 
 SHARED: Final = (
     "PAYLOAD_BYTES_MAX",
@@ -111,6 +117,9 @@ SHARED: Final = (
     "COLD_BODY_BYTES_MAX",
     "BUFFERED_BYTES_MAX",
     "WRITE_BUFFER_BYTES_MAX",
+    "DISK_VALUE_BYTES_MAX",
+    "WINDOW_BYTES_MAX",
+    "TOPIC_STATE_BYTES_MAX",
 )
 
 # --- Connections and requests. ---
@@ -229,3 +238,11 @@ LOG_LINE_CHARS_MAX: Final = 4_096
 LOG_LINES_PER_EVENT_S_MAX: Final = 20
 # Events whose rate is held apart; above it the rest share one budget.
 LOG_EVENTS_MAX: Final = 1_024
+
+# Bytes of one window of the log; a quarter of the memory tier when that is less.
+WINDOW_BYTES: Final = 64 * MIB
+# Bytes and batches that one read takes from disk; a larger batch comes alone.
+DISK_PAGE_BYTES: Final = MIB
+DISK_PAGE_BATCHES_MAX: Final = 4_096
+# Threads that read from disk and build index blocks.
+DISK_READERS_COUNT: Final = 2
