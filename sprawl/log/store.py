@@ -26,6 +26,7 @@ from typing import Final, Self
 
 import lmdb
 
+from sprawl._native import Slice
 from sprawl.clock import Clock
 from sprawl.errors import (
     Closed,
@@ -50,8 +51,8 @@ from sprawl.limits import (
 from sprawl.log import datafile
 from sprawl.log.place import is_rocksdb
 
-Item = tuple[bytes, bytes]
-"""A key and its value."""
+Item = tuple[bytes, bytes | memoryview | Slice]
+"""A key and its value, on the way in."""
 
 FORMAT: Final = 1
 FOLDER_NAME: Final = "log"
@@ -101,7 +102,7 @@ _open_files: Final[set[tuple[int, int]]] = set()
 _open_files_lock: Final = threading.Lock()
 
 
-def piece(lsn: int, data: bytes) -> Item:
+def piece(lsn: int, data: bytes) -> tuple[bytes, bytes]:
     """Key and value of the log bytes at ``lsn``; at most 65,504 of them (docs/design/disk.md)."""
     value = _PIECE_HEAD.pack(_PIECE_VERSION, len(data), lsn) + data
     assert len(value) <= LOG_VALUE_BYTES_MAX, f"value of {len(value)} bytes"
@@ -315,11 +316,31 @@ class LogStore:
                 lsn = part.lsn + len(part.data) if isinstance(part, Stretch) else part.end_lsn
                 yield part
 
+    def iter_pieces(self, lsn: int) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values of the pieces as they are, whole or not, from the one at or below ``lsn``.
+
+        A transaction per ``LOG_STRETCH_BYTES``, none while the caller has the pieces.
+        """
+        start, is_first = _KEY.pack(lsn), True
+        while True:
+            found: list[tuple[bytes, bytes]] = []
+            taken = 0
+            with self._reading() as txn, txn.cursor(self._log) as cursor:
+                has = _seek(cursor, start) if is_first else cursor.set_range(start)
+                while has and taken < LOG_STRETCH_BYTES:
+                    found.append((bytes(cursor.key()), bytes(cursor.value())))
+                    taken += len(found[-1][1]) + 1
+                    has = cursor.next()
+            if not found:
+                return
+            yield from found
+            start, is_first = found[-1][0] + b"\0", False
+
     def index_get(self, key: bytes) -> bytes | None:
         """The index value under ``key``, or None."""
         return self._get(self._index, key)
 
-    def index_seek_le(self, key: bytes, prefix: bytes = b"") -> Item | None:
+    def index_seek_le(self, key: bytes, prefix: bytes = b"") -> tuple[bytes, bytes] | None:
         """The entry with the greatest key ≤ ``key``, None when there is none under ``prefix``."""
         with self._reading() as txn, txn.cursor(self._index) as cursor:
             if cursor.set_range(key):
@@ -330,14 +351,14 @@ class LogStore:
                 return None
             return bytes(cursor.key()), bytes(cursor.value())
 
-    def index_seek_ge(self, key: bytes, prefix: bytes = b"") -> Item | None:
+    def index_seek_ge(self, key: bytes, prefix: bytes = b"") -> tuple[bytes, bytes] | None:
         """The entry with the least key ≥ ``key``, None when there is none under ``prefix``."""
         with self._reading() as txn, txn.cursor(self._index) as cursor:
             if not cursor.set_range(key) or bytes(cursor.key()[: len(prefix)]) != prefix:
                 return None
             return bytes(cursor.key()), bytes(cursor.value())
 
-    def index_iter(self, prefix: bytes = b"") -> Iterator[Item]:
+    def index_iter(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """The index entries whose keys begin with ``prefix``, in order.
 
         A transaction per ``INDEX_STRETCH_COUNT`` entries, none while the caller has them.
@@ -348,7 +369,7 @@ class LogStore:
         """The state of this name, or None."""
         return self._get(self._state, name)
 
-    def state_iter(self, prefix: bytes = b"") -> Iterator[Item]:
+    def state_iter(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """The states whose names begin with ``prefix``, in order."""
         return self._iter(self._state, prefix)
 
@@ -494,10 +515,10 @@ class LogStore:
             value = txn.get(key, db=db)
             return None if value is None else bytes(value)
 
-    def _iter(self, db: lmdb._Database, prefix: bytes) -> Iterator[Item]:
+    def _iter(self, db: lmdb._Database, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         start = prefix
         while True:
-            found: list[Item] = []
+            found: list[tuple[bytes, bytes]] = []
             with self._reading() as txn, txn.cursor(db) as cursor:
                 has = cursor.set_range(start) if start else cursor.first()
                 while has and len(found) < INDEX_STRETCH_COUNT:
@@ -622,7 +643,7 @@ def _append(txn: "lmdb.Transaction[bytes]", db: lmdb._Database, log: Sequence[It
         if added == len(log):
             return
         for key, value in log:
-            if cursor.get(key) != value:
+            if cursor.get(key) != bytes(value):
                 (lsn,) = _KEY.unpack(key)
                 raise LogDamaged(
                     f"log position {lsn} is below the end and holds other bytes",
@@ -664,12 +685,7 @@ def _walk(
 ) -> Iterator[tuple[int, memoryview | Damage]]:
     """Views and damages that tile ``[lsn, end_lsn)``; a view lives as long as its transaction."""
     at = lsn
-    key = _KEY.pack(at)
-    has = cursor.set_range(key)
-    if not has:
-        has = cursor.last()
-    elif bytes(cursor.key()) != key and not cursor.prev():
-        has = cursor.first()
+    has = _seek(cursor, _KEY.pack(at))
     while at < end_lsn:
         start = _KEY.unpack(cursor.key())[0] if has else end_lsn
         if start > at or not has:
@@ -691,6 +707,13 @@ def _walk(
             skip = PIECE_HEAD_BYTES + at - start
             yield at, value[skip : skip + stop - at]
             at = stop
+
+
+def _seek(cursor: "lmdb.Cursor[memoryview]", key: bytes) -> bool:
+    """Goes to the greatest key ≤ ``key``, else to the first; False when there is none at all."""
+    if not cursor.set_range(key):
+        return cursor.last()
+    return bytes(cursor.key()) == key or cursor.prev() or cursor.first()
 
 
 def _fault(lsn: int, value: memoryview) -> str:

@@ -129,6 +129,22 @@ def test_the_whole_log_is_read_in_stretches(store: LogStore) -> None:
     assert at == end
 
 
+def test_pieces_are_given_as_they_are_from_the_one_that_covers(tmp_path: Path) -> None:
+    lengths = [FULL_PIECE] * (LOG_STRETCH_BYTES // FULL_PIECE + 5)
+    with opened(tmp_path) as store:
+        store.put_commit(pieces(0, *lengths))
+    raw(tmp_path, {struct.pack(">Q", 2 * FULL_PIECE): b"short"})
+    wanted = [piece(n * FULL_PIECE, log_bytes(n * FULL_PIECE, (n + 1) * FULL_PIECE)) for n in (1,)]
+    with opened(tmp_path) as store:
+        found = list(store.iter_pieces(FULL_PIECE + 9))
+        assert found[:2] == [*wanted, (struct.pack(">Q", 2 * FULL_PIECE), b"short")]
+        assert [key for key, _ in found] == [
+            struct.pack(">Q", n * FULL_PIECE) for n in range(1, len(lengths))
+        ]
+        assert list(store.iter_pieces(2**40)) == found[-1:]
+        assert len(list(store.iter_pieces(0))) == len(lengths)
+
+
 def test_reading_holds_no_transaction_between_stretches(store: LogStore) -> None:
     store.put_commit(pieces(0, *[FULL_PIECE] * (LOG_STRETCH_BYTES // FULL_PIECE + 9)))
     reading = store.iter_log(0)
