@@ -40,7 +40,7 @@ def log_bytes(lsn: int, end_lsn: int) -> bytes:
     return whole[lsn - 4 * first : end_lsn - 4 * first]
 
 
-def pieces(lsn: int, *lengths: int) -> list[Item]:
+def pieces(lsn: int, *lengths: int) -> list[tuple[bytes, bytes]]:
     items = []
     for length in lengths:
         items.append(piece(lsn, log_bytes(lsn, lsn + length)))
@@ -78,6 +78,15 @@ def test_a_commit_is_there_after_reopening(tmp_path: Path) -> None:
         assert store.read_log(0, 150 + FULL_PIECE) == log_bytes(0, 150 + FULL_PIECE)
         assert store.index_get(b"k") == b"v"
         assert store.state_get(b"s") == b"t"
+
+
+def test_values_may_be_views_of_somebody_elses_bytes(tmp_path: Path) -> None:
+    views: list[Item] = [(key, memoryview(value)) for key, value in pieces(0, 100, 50)]
+    for _ in range(2):
+        with opened(tmp_path) as store:
+            store.put_commit(views, [(b"k", memoryview(b"v"))], state={b"s": b"t"})
+            assert store.read_log(0, 150) == log_bytes(0, 150)
+            assert store.index_get(b"k") == b"v"
 
 
 def test_the_log_goes_on_after_reopening(tmp_path: Path) -> None:
