@@ -79,6 +79,25 @@ def valgrind() -> str | None:
     return _working("valgrind")
 
 
+def strace() -> str | None:
+    """Path of strace, where this user may trace a process of its own."""
+    path = shutil.which("strace")
+    if path is None:
+        return None
+    asked = subprocess.run([path, "-o", os.devnull, "true"], capture_output=True, check=False)
+    return path if asked.returncode == 0 else None
+
+
+def small_mount() -> str | None:
+    """Path of mount, where this user may mount a small file system."""
+    path = shutil.which("mount")
+    if path is None or shutil.which("unshare") is None:
+        return None
+    command = ["unshare", "--mount", path, "-t", "tmpfs", "tmpfs", "/mnt"]
+    asked = subprocess.run(command, capture_output=True, check=False)
+    return path if asked.returncode == 0 else None
+
+
 def debootstrap() -> str | None:
     """Path of debootstrap, when this user may make a bare Debian root with it."""
     return shutil.which("debootstrap") if os.geteuid() == 0 else None
@@ -119,6 +138,8 @@ FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
         "make run would install or build first (run the tests by make test)",
     ),
     "valgrind": (valgrind, "no valgrind on PATH (Debian: apt install valgrind)"),
+    "strace": (strace, "no strace that may trace (Debian: apt install strace)"),
+    "small-mount": (small_mount, "no right to mount a small file system (run as root)"),
     "debootstrap-root": (
         debootstrap,
         "debootstrap needs root and its package (apt install debootstrap)",

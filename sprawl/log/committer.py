@@ -11,7 +11,7 @@ told durable. Source: docs/design/disk.md.
    └ nothing there, no job: sleep until ``wake``
 ```
 
-Full disk: ``on_full(True)`` once, then reopen and write again every second until it succeeds, then
+Full disk: ``on_full(True)`` once, then the same write again every second until it succeeds, then
 ``on_full(False)``. Nothing else is taken meanwhile, so what waits is bounded by the source.
 """
 
@@ -249,8 +249,6 @@ class Committer:
         is_full = False
         while True:
             try:
-                if is_full:
-                    self._store.reopen()
                 write()
             except DiskFull:
                 self.stats.full += 1

@@ -4,7 +4,7 @@ In: pieces of the log under their positions, pieces of index blocks under their 
 Out: the same bytes; ``LogDamaged`` where they are not what was written. Invariants: one transaction
 per ``put_commit``, synced when it returns; a read transaction ends with the call that opened it; one
 environment per data file and process. Raises ``StartError`` (opening), ``DiskFull`` (no room:
-nothing was stored, reads go on, ``reopen`` before the next write), ``DiskFailed`` (the node must
+nothing was stored, reads go on, the same write may be tried again), ``DiskFailed`` (the node must
 stop), ``LogDamaged``. All calls may block: they belong on the committer's thread (writes) or on a
 pool's (reads), never on the loop; lmdb releases the interpreter lock for every page it touches.
 Source: docs/design/disk.md; hazards of LMDB in docs/guarantees.md.
@@ -26,6 +26,7 @@ from typing import Final, Self
 
 import lmdb
 
+from sprawl._native import Slice
 from sprawl.clock import Clock
 from sprawl.errors import (
     Closed,
@@ -50,8 +51,8 @@ from sprawl.limits import (
 from sprawl.log import datafile
 from sprawl.log.place import is_rocksdb
 
-Item = tuple[bytes, bytes]
-"""A key and its value."""
+Item = tuple[bytes, bytes | memoryview | Slice]
+"""A key and its value, on the way in."""
 
 FORMAT: Final = 1
 FOLDER_NAME: Final = "log"
@@ -101,7 +102,7 @@ _open_files: Final[set[tuple[int, int]]] = set()
 _open_files_lock: Final = threading.Lock()
 
 
-def piece(lsn: int, data: bytes) -> Item:
+def piece(lsn: int, data: bytes) -> tuple[bytes, bytes]:
     """Key and value of the log bytes at ``lsn``; at most 65,504 of them (docs/design/disk.md)."""
     value = _PIECE_HEAD.pack(_PIECE_VERSION, len(data), lsn) + data
     assert len(value) <= LOG_VALUE_BYTES_MAX, f"value of {len(value)} bytes"
@@ -188,7 +189,7 @@ class LogStore:
             _open_files.discard(self._file)
 
     def reopen(self) -> None:
-        """Opens the environment again, as LMDB needs it after a write that found no room.
+        """Opens the environment again; a write that found no room has done so already.
 
         Waits for the reads that run; others wait for it. Raises DiskFull while there is no room
         even for that, DiskFailed when the files are gone or no longer fit.
@@ -223,6 +224,7 @@ class LogStore:
         is put. An item of ``log`` that is there already with the same value is passed over, because
         a commit whose last write failed may have reached the disk all the same.
         """
+        self._require_open()
         end_lsn = self._tiled_end(log)
         written = sum(len(value) for _, value in log)
         try:
@@ -237,7 +239,7 @@ class LogStore:
                 for key, value in (state or {}).items():
                     txn.put(key, value, db=self._state)
         except (lmdb.Error, OSError) as error:
-            raise self._translated(error, "writing the log", written) from error
+            raise self._unwritten(error, "writing the log", written) from error
         if log:
             self._end_lsn = end_lsn
 
@@ -314,11 +316,31 @@ class LogStore:
                 lsn = part.lsn + len(part.data) if isinstance(part, Stretch) else part.end_lsn
                 yield part
 
+    def iter_pieces(self, lsn: int) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values of the pieces as they are, whole or not, from the one at or below ``lsn``.
+
+        A transaction per ``LOG_STRETCH_BYTES``, none while the caller has the pieces.
+        """
+        start, is_first = _KEY.pack(lsn), True
+        while True:
+            found: list[tuple[bytes, bytes]] = []
+            taken = 0
+            with self._reading() as txn, txn.cursor(self._log) as cursor:
+                has = _seek(cursor, start) if is_first else cursor.set_range(start)
+                while has and taken < LOG_STRETCH_BYTES:
+                    found.append((bytes(cursor.key()), bytes(cursor.value())))
+                    taken += len(found[-1][1]) + 1
+                    has = cursor.next()
+            if not found:
+                return
+            yield from found
+            start, is_first = found[-1][0] + b"\0", False
+
     def index_get(self, key: bytes) -> bytes | None:
         """The index value under ``key``, or None."""
         return self._get(self._index, key)
 
-    def index_seek_le(self, key: bytes, prefix: bytes = b"") -> Item | None:
+    def index_seek_le(self, key: bytes, prefix: bytes = b"") -> tuple[bytes, bytes] | None:
         """The entry with the greatest key ≤ ``key``, None when there is none under ``prefix``."""
         with self._reading() as txn, txn.cursor(self._index) as cursor:
             if cursor.set_range(key):
@@ -329,14 +351,14 @@ class LogStore:
                 return None
             return bytes(cursor.key()), bytes(cursor.value())
 
-    def index_seek_ge(self, key: bytes, prefix: bytes = b"") -> Item | None:
+    def index_seek_ge(self, key: bytes, prefix: bytes = b"") -> tuple[bytes, bytes] | None:
         """The entry with the least key ≥ ``key``, None when there is none under ``prefix``."""
         with self._reading() as txn, txn.cursor(self._index) as cursor:
             if not cursor.set_range(key) or bytes(cursor.key()[: len(prefix)]) != prefix:
                 return None
             return bytes(cursor.key()), bytes(cursor.value())
 
-    def index_iter(self, prefix: bytes = b"") -> Iterator[Item]:
+    def index_iter(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """The index entries whose keys begin with ``prefix``, in order.
 
         A transaction per ``INDEX_STRETCH_COUNT`` entries, none while the caller has them.
@@ -347,7 +369,7 @@ class LogStore:
         """The state of this name, or None."""
         return self._get(self._state, name)
 
-    def state_iter(self, prefix: bytes = b"") -> Iterator[Item]:
+    def state_iter(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """The states whose names begin with ``prefix``, in order."""
         return self._iter(self._state, prefix)
 
@@ -449,35 +471,54 @@ class LogStore:
     def _reading(self) -> "Iterator[lmdb.Transaction[memoryview]]":
         """A read transaction that ends with the block; waits while the log is reopened."""
         token = threading.get_ident()
-        with self._gate:
-            assert token not in self._reading_since_ns, "one read transaction per thread"
-            # A reopening takes milliseconds; on a full disk it is tried again every second.
-            self._gate.wait_for(lambda: self._is_closed or not self._is_shut, LOG_REOPEN_TIMEOUT_S)
-            if self._is_closed:
-                raise Closed(f"the log under {self.path} is closed")
-            if self._is_shut:
-                raise Unavailable(f"the log under {self.path} is being opened again")
-            environment = self._environment
-            self._reading_since_ns[token] = self._clock.monotonic_ns()
         try:
-            with environment.begin(buffers=True) as txn:
+            with self._begin_read(token) as txn:
                 yield txn
         except (lmdb.Error, OSError) as error:
             raise self._translated(error, "reading the log") from error
         finally:
             with self._gate:
-                del self._reading_since_ns[token]
+                self._reading_since_ns.pop(token, None)
                 self._gate.notify_all()
+
+    def _begin_read(self, token: int) -> "lmdb.Transaction[memoryview]":
+        failed: lmdb.Environment | None = None
+        while True:
+            with self._gate:
+                assert token not in self._reading_since_ns, "one read transaction per thread"
+                environment = self._opened(failed)
+                self._reading_since_ns[token] = self._clock.monotonic_ns()
+            try:
+                return environment.begin(buffers=True)
+            except lmdb.PanicError:
+                # A meta page could not be written; the writer is about to open the log again.
+                failed = environment
+                with self._gate:
+                    del self._reading_since_ns[token]
+                    self._gate.notify_all()
+
+    def _opened(self, failed: lmdb.Environment | None) -> lmdb.Environment:
+        """The environment, once it is open and another than ``failed``; holds the gate."""
+
+        def is_ready() -> bool:
+            return self._is_closed or not (self._is_shut or self._environment is failed)
+
+        # A reopening takes milliseconds; on a full disk it is tried again every second.
+        if not self._gate.wait_for(is_ready, LOG_REOPEN_TIMEOUT_S):
+            raise Unavailable(f"the log under {self.path} is being opened again")
+        if self._is_closed:
+            raise Closed(f"the log under {self.path} is closed")
+        return self._environment
 
     def _get(self, db: lmdb._Database, key: bytes) -> bytes | None:
         with self._reading() as txn:
             value = txn.get(key, db=db)
             return None if value is None else bytes(value)
 
-    def _iter(self, db: lmdb._Database, prefix: bytes) -> Iterator[Item]:
+    def _iter(self, db: lmdb._Database, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         start = prefix
         while True:
-            found: list[Item] = []
+            found: list[tuple[bytes, bytes]] = []
             with self._reading() as txn, txn.cursor(db) as cursor:
                 has = cursor.set_range(start) if start else cursor.first()
                 while has and len(found) < INDEX_STRETCH_COUNT:
@@ -518,6 +559,7 @@ class LogStore:
         is_meant: Callable[[memoryview, memoryview], bool],
     ) -> bool:
         count = 0
+        self._require_open()
         try:
             with self._environment.begin(write=True, buffers=True) as txn, txn.cursor(db) as cursor:
                 has = cursor.set_range(start) if start else cursor.first()
@@ -526,8 +568,28 @@ class LogStore:
                     count += 1
                     has = bool(cursor.key())
         except (lmdb.Error, OSError) as error:
-            raise self._translated(error, "deleting from the log") from error
+            raise self._unwritten(error, "deleting from the log", 0) from error
         return count > 0
+
+    def _require_open(self) -> None:
+        """Opens the environment again when an earlier attempt could not."""
+        if self._is_shut and not self._is_closed:
+            self.reopen()
+
+    def _unwritten(self, error: Exception, doing: str, written: int) -> SprawlError:
+        """What ``error`` of a write means; where that is no room, the environment is opened again.
+
+        LMDB fails every later write until then, and every later read, too, when it was the meta
+        page that could not be written.
+        """
+        failure = self._translated(error, doing, written)
+        if isinstance(failure, DiskFull):
+            try:
+                self.reopen()
+            except DiskFull:
+                # The next write tries again; reads wait for it as long as they may.
+                self._end_lsn = None
+        return failure
 
     def _translated(self, error: Exception, doing: str, written: int = 0) -> SprawlError:
         """What ``error`` means: no room, damage, or a disk that fails."""
@@ -581,7 +643,7 @@ def _append(txn: "lmdb.Transaction[bytes]", db: lmdb._Database, log: Sequence[It
         if added == len(log):
             return
         for key, value in log:
-            if cursor.get(key) != value:
+            if cursor.get(key) != bytes(value):
                 (lsn,) = _KEY.unpack(key)
                 raise LogDamaged(
                     f"log position {lsn} is below the end and holds other bytes",
@@ -623,12 +685,7 @@ def _walk(
 ) -> Iterator[tuple[int, memoryview | Damage]]:
     """Views and damages that tile ``[lsn, end_lsn)``; a view lives as long as its transaction."""
     at = lsn
-    key = _KEY.pack(at)
-    has = cursor.set_range(key)
-    if not has:
-        has = cursor.last()
-    elif bytes(cursor.key()) != key and not cursor.prev():
-        has = cursor.first()
+    has = _seek(cursor, _KEY.pack(at))
     while at < end_lsn:
         start = _KEY.unpack(cursor.key())[0] if has else end_lsn
         if start > at or not has:
@@ -650,6 +707,13 @@ def _walk(
             skip = PIECE_HEAD_BYTES + at - start
             yield at, value[skip : skip + stop - at]
             at = stop
+
+
+def _seek(cursor: "lmdb.Cursor[memoryview]", key: bytes) -> bool:
+    """Goes to the greatest key ≤ ``key``, else to the first; False when there is none at all."""
+    if not cursor.set_range(key):
+        return cursor.last()
+    return bytes(cursor.key()) == key or cursor.prev() or cursor.first()
 
 
 def _fault(lsn: int, value: memoryview) -> str:

@@ -62,7 +62,7 @@ class Directory:
     warnings: tuple[str, ...]
     _lock: int
 
-    def note_log(self) -> None:
+    def sign_log(self) -> None:
         """Notes that the log was made; synced on return. Raises StartError when it cannot."""
         if not self.identity.has_log:
             self._sign(replace(self.identity, has_log=True))

@@ -40,7 +40,7 @@ def log_bytes(lsn: int, end_lsn: int) -> bytes:
     return whole[lsn - 4 * first : end_lsn - 4 * first]
 
 
-def pieces(lsn: int, *lengths: int) -> list[Item]:
+def pieces(lsn: int, *lengths: int) -> list[tuple[bytes, bytes]]:
     items = []
     for length in lengths:
         items.append(piece(lsn, log_bytes(lsn, lsn + length)))
@@ -78,6 +78,15 @@ def test_a_commit_is_there_after_reopening(tmp_path: Path) -> None:
         assert store.read_log(0, 150 + FULL_PIECE) == log_bytes(0, 150 + FULL_PIECE)
         assert store.index_get(b"k") == b"v"
         assert store.state_get(b"s") == b"t"
+
+
+def test_values_may_be_views_of_somebody_elses_bytes(tmp_path: Path) -> None:
+    views: list[Item] = [(key, memoryview(value)) for key, value in pieces(0, 100, 50)]
+    for _ in range(2):
+        with opened(tmp_path) as store:
+            store.put_commit(views, [(b"k", memoryview(b"v"))], state={b"s": b"t"})
+            assert store.read_log(0, 150) == log_bytes(0, 150)
+            assert store.index_get(b"k") == b"v"
 
 
 def test_the_log_goes_on_after_reopening(tmp_path: Path) -> None:
@@ -127,6 +136,22 @@ def test_the_whole_log_is_read_in_stretches(store: LogStore) -> None:
         assert stretch.data == log_bytes(at, at + len(stretch.data))
         at += len(stretch.data)
     assert at == end
+
+
+def test_pieces_are_given_as_they_are_from_the_one_that_covers(tmp_path: Path) -> None:
+    lengths = [FULL_PIECE] * (LOG_STRETCH_BYTES // FULL_PIECE + 5)
+    with opened(tmp_path) as store:
+        store.put_commit(pieces(0, *lengths))
+    raw(tmp_path, {struct.pack(">Q", 2 * FULL_PIECE): b"short"})
+    wanted = [piece(n * FULL_PIECE, log_bytes(n * FULL_PIECE, (n + 1) * FULL_PIECE)) for n in (1,)]
+    with opened(tmp_path) as store:
+        found = list(store.iter_pieces(FULL_PIECE + 9))
+        assert found[:2] == [*wanted, (struct.pack(">Q", 2 * FULL_PIECE), b"short")]
+        assert [key for key, _ in found] == [
+            struct.pack(">Q", n * FULL_PIECE) for n in range(1, len(lengths))
+        ]
+        assert list(store.iter_pieces(2**40)) == found[-1:]
+        assert len(list(store.iter_pieces(0))) == len(lengths)
 
 
 def test_reading_holds_no_transaction_between_stretches(store: LogStore) -> None:
@@ -601,27 +626,19 @@ def test_a_full_file_refuses_and_takes_the_same_commit_once_it_may_grow(tmp_path
             lsn = fill(store, lsn, 7)
             assert lsn > 4 * FULL_PIECE
             assert store.read_log(0, lsn) == log_bytes(0, lsn)
-            store.reopen()
             with pytest.raises(DiskFull):
                 store.put_commit(pieces(lsn, *[FULL_PIECE] * 7))
             assert store.ends() == (0, lsn)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        store.reopen()
         store.put_commit(pieces(lsn, *[FULL_PIECE] * 7))
         assert store.read_log(0, lsn + 7 * FULL_PIECE) == log_bytes(0, lsn + 7 * FULL_PIECE)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="mounting a small file system needs root")
+@pytest.mark.needs("small-mount")
 def test_a_full_file_system_refuses_reads_on_and_recovers(tmp_path: Path) -> None:
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if mounted.returncode:
-        pytest.skip(f"no mount here: {mounted.stderr.strip()}")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path)]
+    subprocess.run(mount, check=True)
     try:
         with opened(tmp_path) as store:
             store.put_commit(pieces(0, 100))
@@ -630,11 +647,53 @@ def test_a_full_file_system_refuses_reads_on_and_recovers(tmp_path: Path) -> Non
             lsn = fill(store, 100, 5)
             assert store.read_log(0, lsn) == log_bytes(0, lsn)
             filler.unlink()
-            store.reopen()
             store.put_commit(pieces(lsn, *[FULL_PIECE] * 5))
             assert store.read_log(0, lsn + 5 * FULL_PIECE) == log_bytes(0, lsn + 5 * FULL_PIECE)
     finally:
         subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+INJECTED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from sprawl.clock import SystemClock
+from sprawl.errors import SprawlError
+from sprawl.log.store import LogStore, piece
+store = LogStore(Path(sys.argv[1]), disk_bytes_max=0, is_new=True, clock=SystemClock())
+lsn = 0
+for _ in range(12):
+    try:
+        store.put_commit([piece(lsn, bytes(60_000))])
+        lsn += 60_000
+    except SprawlError as error:
+        print(type(error).__name__, store.ends() == (0, lsn), flush=True)
+        if type(error).__name__ == "DiskFailed":
+            break
+print(store.ends()[1] == lsn, len(store.read_log(0, lsn)) == lsn)
+"""
+
+
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize(
+    ("call", "error", "told"),
+    [
+        ("fdatasync", "EIO", "DiskFailed True"),
+        ("fdatasync", "ENOSPC", "DiskFull True"),
+        ("pwrite64", "ENOSPC", "DiskFull True"),
+    ],
+)
+@pytest.mark.parametrize("when", [10, 11, 12, 13])
+def test_what_the_system_refuses_is_not_stored(
+    tmp_path: Path, call: str, error: str, told: str, when: int
+) -> None:
+    """With pwrite64 some of these meet data pages and some a meta page."""
+    inject = f"inject={call}:error={error}:when={when}"
+    command = ["strace", "-f", "-o", str(tmp_path / "trace"), "-e", f"trace={call}", "-e", inject]
+    command += [sys.executable, "-c", INJECTED, str(tmp_path), str(ROOT)]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "(INJECTED)" in (tmp_path / "trace").read_text()
+    assert ended.stdout.splitlines() == [told, "True True"], ended.stderr
 
 
 WRITER = """

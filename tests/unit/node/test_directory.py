@@ -180,8 +180,8 @@ def test_a_node_is_clean_only_between_an_orderly_end_and_the_next_start(tmp_path
 
 def test_a_log_once_made_stays_noted(tmp_path: Path) -> None:
     with opened(tmp_path) as first:
-        first.note_log()
-        first.note_log()
+        first.sign_log()
+        first.sign_log()
         assert identity(tmp_path) == dataclasses.asdict(first.identity)
         first.sign_clean()
     with opened(tmp_path) as second:
