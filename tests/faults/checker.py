@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice, pairwise
 from operator import attrgetter
 from typing import Any, Final
 
@@ -114,7 +114,7 @@ class _Input:
         default_factory=lambda: defaultdict(_Partition)
     )
     slots: dict[Any, list[_Publish]] = field(default_factory=lambda: defaultdict(list))
-    successes: list[int] = field(default_factory=list)
+    successes: list[tuple[int, int]] = field(default_factory=list)
     faults: list[Event] = field(default_factory=list)
     nodes: set[str] = field(default_factory=set)
     home: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -151,7 +151,7 @@ def _sort_out(events: Iterable[Event], report: Report) -> _Input:
             history.home[publish.msg_id] = partition
             figures[f"publishes {publish.outcome}"] += 1
             if publish.outcome == "ok":
-                history.successes.append(publish.t_ret)
+                history.successes.append((publish.t_ret, publish.t_inv))
                 if publish.epoch >= 0:
                     history.slots[event.get("slot", partition)].append(publish)
             if node := event.get("node"):
@@ -426,15 +426,13 @@ def _check_epochs(where: str, publishes: list[_Publish], report: Report) -> None
 
 def _measure(history: _Input, report: Report) -> None:
     successes = sorted(history.successes)
-    gaps = (after - before for before, after in zip(successes, successes[1:], strict=False))
+    ends = [end for end, _ in successes]
+    gaps = (after - before for before, after in pairwise(ends))
     report.longest_gap_s = max(gaps, default=0) / SECOND
-    at = 0
-    begins = sorted(f["t"] for f in history.faults if f["phase"] == "start")
+    begins = [f["t"] for f in history.faults if f["phase"] == "start"]
     report.figures["faults"] = len(begins)
     for begin in begins:
-        while at < len(successes) and successes[at] < begin:
-            at += 1
-        if at < len(successes):
-            took = (successes[at] - begin) / SECOND
-            report.slowest_recovery_s = max(report.slowest_recovery_s, took)
-
+        # Recovered is who is answered on what was sent after the fault.
+        after = islice(successes, bisect_left(ends, begin), None)
+        recovered = next((end for end, sent in after if sent > begin), begin)
+        report.slowest_recovery_s = max(report.slowest_recovery_s, (recovered - begin) / SECOND)
