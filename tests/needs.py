@@ -158,13 +158,11 @@ FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
     "valgrind": (valgrind, "no valgrind on PATH (Debian: apt install valgrind)"),
     "strace": (
         strace,
-        "no strace that may inject (apt install strace; ptrace must be allowed); not proven: answers "
-        "leave after their sync (P6), a failed sync ends the node (P5), death at each call (K3)",
+        "no strace that may inject (apt install strace, allow ptrace); not proven: K3, P5, P6",
     ),
     "power-cut": (
         power_cut,
-        "no ext4 on a loop device (needs root, /dev/loop-control, mkfs.ext4); not proven: nothing is "
-        "lost by a power failure (P1), a full disk refuses and recovers (D1)",
+        "no ext4 on a loop device (root, /dev/loop-control, mkfs.ext4); not proven: P1 and D1",
     ),
     "xfs": (
         xfs,

@@ -15,7 +15,9 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     checking = commands.add_parser("check", help="check a history")
     checking.add_argument("file", type=Path)
-    checking.add_argument("--allow-damage", action="store_true", help="losses named as damage are none")
+    checking.add_argument(
+        "--allow-damage", action="store_true", help="losses named as damage are none"
+    )
     given = parser.parse_args()
     began = time.monotonic()
     try:

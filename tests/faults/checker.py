@@ -68,7 +68,9 @@ class Report:
         """The report as text, the verdict last."""
         found = [f"{f.check}: {f.where}: {f.text}" for f in self.findings]
         more = [
-            f"{check}: {count} in all" for check, count in self.counts.items() if count > EXAMPLES_MAX
+            f"{check}: {count} in all"
+            for check, count in self.counts.items()
+            if count > EXAMPLES_MAX
         ]
         figures = [f"{name}: {count}" for name, count in sorted(self.figures.items())]
         figures.append(f"longest gap between successes: {self.longest_gap_s:.3f} s")
@@ -334,10 +336,14 @@ class _Check:
                     of_producer[before.producer] = (before_offset, before.seq)
                 at += 1
             if offset < highest and (is_strict or publish.reached.startswith("quorum")):
-                self._say("realtime-order", f"{publish.msg_id} {offset} after {highest_id} {highest}")
+                self._say(
+                    "realtime-order", f"{publish.msg_id} {offset} after {highest_id} {highest}"
+                )
             last = of_producer.get(publish.producer)
             if last is not None and offset < last[0] and last[1] < publish.seq:
-                self._say("reorder", f"{publish.msg_id} {offset}, sequence {publish.seq} of one producer")
+                self._say(
+                    "reorder", f"{publish.msg_id} {offset}, sequence {publish.seq} of one producer"
+                )
 
     def _readers(self) -> None:
         """Every reader goes up, and over nothing that is there."""
@@ -383,7 +389,9 @@ class _Check:
             group = event["group"]
             if event["op"] == "poll":
                 seen = event.get("seen", ())
-                delivered[group] = max(delivered[group], *(e[0] for e in seen)) if seen else delivered[group]
+                delivered[group] = (
+                    max(delivered[group], *(e[0] for e in seen)) if seen else delivered[group]
+                )
             elif event.get("outcome", "ok") != "ok":
                 continue
             elif event["op"] == "seek":

@@ -12,26 +12,14 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 from tests.faults.history import History
+from tests.faults.node import NodeProcess
 from tests.faults.volume import Volume
 
 _ARM_S: Final = 15
 _PAGE_BYTES: Final = 4_096
-
-
-class Target(Protocol):
-    """A node's process, as a fault sees it."""
-
-    name: str
-
-    @property
-    def pid(self) -> int:
-        """The process that runs now."""
-
-    def kill(self) -> None:
-        """SIGKILL; the process is gone on return."""
 
 
 T = TypeVar("T")
@@ -64,14 +52,14 @@ class Fault(Generic[T]):
         """Nothing to take away."""
 
 
-class Kill9(Fault[Target]):
+class Kill9(Fault[NodeProcess]):
     """SIGKILL, now; the caller draws the moment."""
 
-    def _begin(self, target: Target) -> None:
+    def _begin(self, target: NodeProcess) -> None:
         target.kill()
 
 
-class PowerCut(Fault[Target]):
+class PowerCut(Fault[NodeProcess]):
     """The machine's power fails under a living node: its volume first, then its process.
 
     On return the volume is mounted again and holds what a disk would hold.
@@ -81,14 +69,14 @@ class PowerCut(Fault[Target]):
         super().__init__(history)
         self._volume = volume
 
-    def _begin(self, target: Target) -> None:
+    def _begin(self, target: NodeProcess) -> None:
         self._volume.cut_power()
         target.kill()
         self._volume.unmount()
         self._volume.mount()
 
 
-class _Traced(Fault[Target]):
+class _Traced(Fault[NodeProcess]):
     """strace on a running process; its output is in ``trace``."""
 
     def __init__(self, history: History, trace: Path) -> None:
@@ -99,7 +87,7 @@ class _Traced(Fault[Target]):
     def _options(self) -> list[str]:
         raise NotImplementedError
 
-    def _begin(self, target: Target) -> None:
+    def _begin(self, target: NodeProcess) -> None:
         command = ["strace", "-f", "-o", str(self.trace), *self._options(), "-p", str(target.pid)]
         self._strace = strace = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert strace.stderr is not None
@@ -358,4 +346,3 @@ def written_ranges(file: Path) -> list[tuple[int, int]]:
     finally:
         os.close(handle)
     return ranges
-

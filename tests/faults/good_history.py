@@ -135,7 +135,7 @@ def _poll(log: _Log, reader: str, now: int, count: int) -> list[Event]:
         poll["from"] = 0
     if not seen or reader != _READERS[0]:
         return [poll]
-    commit = {name: poll[name] for name in ("proc", "topic", "partition", "group")}
+    commit: Event = {name: poll[name] for name in ("proc", "topic", "partition", "group")}
     commit |= {"op": "commit", "offset": seen[-1][0] + 1, "outcome": "ok", "generation": 1}
     return [poll, commit | {"t_inv": poll["t_ret"] + 1, "t_ret": poll["t_ret"] + 2}]
 

@@ -22,6 +22,7 @@ import time
 import zlib
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -32,6 +33,7 @@ _ID: Final = "aaaaaaaaaaaa"
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 BUG: Final = os.environ.get("PLANTED_BUG", "")
 _DISK_FULL: Final = 507
+_LOST_TAIL: Final = 1 << 24
 
 Line = dict[str, Any]
 
@@ -146,7 +148,8 @@ class Store:
         """What the mark covers; None for a damaged line."""
         data = os.pread(self.handle, self.length, _LINES_AT)[: self.length - _LINES_AT]
         found: list[Line | None] = []
-        for row in data.split(b"\n")[:-1]:
+        *rows, rest = data.split(b"\n")
+        for row in [*rows, rest] if rest else rows:
             crc, _, body = row.partition(b" ")
             is_sound = b"%08x" % zlib.crc32(body) == crc
             try:
@@ -176,30 +179,29 @@ class Node:
             del lines[-3:]
         if BUG == "twice-at-recovery" and lines and lines[-1] and "o" in lines[-1]:
             lines.append(lines[-1] | {"o": lines[-1]["o"] + 1})
-        at = [place for place, line in enumerate(lines) if line and "o" in line]
-        if BUG == "swapped-at-recovery" and len(at) > 20:
-            one, two = lines[at[9]], lines[at[10]]
-            assert one is not None and two is not None
-            for name in ("i", "b"):
-                one[name], two[name] = two[name], one[name]
+        if BUG == "swapped-at-recovery":
+            mine = [x for x in lines if x and "o" in x and (x["t"], x["p"]) == ("faults-0", 0)]
+            for one, two in [mine[3:5]] if len(mine) > 4 else []:
+                one["i"], two["i"], one["b"], two["b"] = two["i"], one["i"], two["b"], one["b"]
         for line in lines:
             if line is not None and "o" not in line:
                 self._make(line["t"], line["n"])
         is_damaged = None in lines
-        for line in lines:
-            if line is not None and "o" in line:
-                self._take(line, is_damaged=is_damaged)
-        for name, partitions in self._topics.items():
-            for number, part in enumerate(partitions):
-                if is_damaged and BUG != "damage-unnamed":
-                    # Which partition lost its end nobody knows: offsets go on above it.
-                    part.gaps.append((part.end, part.end + lines.count(None)))
-                    part.end += lines.count(None)
-                if BUG == "offset-again-after-restart" and part.end:
-                    part.end -= 1
-                    del part.records[-1:]
-                part.visible = part.end
-                assert number < len(self._topics[name])
+        sound = [line for line in lines if line is not None and "o" in line]
+        if is_damaged:
+            # Damage may have moved whole pages.
+            sound.sort(key=lambda line: line["o"])
+        for line in sound:
+            self._take(line, is_damaged=is_damaged)
+        for part in chain.from_iterable(self._topics.values()):
+            if is_damaged and BUG != "damage-unnamed":
+                # How much of its end is gone nobody knows: offsets go on far above it.
+                part.gaps.append((part.end, part.end + _LOST_TAIL))
+                part.end += _LOST_TAIL
+            if BUG == "offset-again-after-restart" and part.end:
+                part.end -= 1
+                del part.records[-1:]
+            part.visible = part.end
 
     def _make(self, name: str, count: int) -> None:
         partitions = self._topics.setdefault(name, [])
@@ -227,14 +229,16 @@ class Node:
         self._publishes += 1
         part = self._topics[name][number]
         if BUG == "refused-but-stored" and self._publishes % 50 == 0:
-            asyncio.get_running_loop().create_task(self._store_one(part, name, number, msg_id, body))
+            asyncio.get_running_loop().create_task(
+                self._store_one(part, name, number, msg_id, body)
+            )
             return 503, -1
         return await self._store_one(part, name, number, msg_id, body)
 
     async def _store_one(
         self, part: Partition, name: str, number: int, msg_id: str, body: bytes
     ) -> tuple[int, int]:
-        line = {"t": name, "p": number, "o": part.end, "i": msg_id, "b": body.decode()}
+        line: Line = {"t": name, "p": number, "o": part.end, "i": msg_id, "b": body.decode()}
         part.end += 1
         part.records.append(line)
         if BUG == "visible-before-durable":
@@ -287,7 +291,9 @@ class Node:
         async with self._moved:
             self._moved.notify_all()
 
-    async def read(self, name: str, number: int, first: int, limit: int, wait_s: float) -> Line | None:
+    async def read(
+        self, name: str, number: int, first: int, limit: int, wait_s: float
+    ) -> Line | None:
         """The answer's members; None for an unknown topic."""
         if name not in self._topics:
             return None
@@ -301,7 +307,12 @@ class Node:
                 break
         self._reads += 1
         shown = [line for line in part.records[-(limit * 8) :] if first <= line["o"] < part.visible]
-        if part.records and part.records[0]["o"] <= first < part.records[max(0, len(part.records) - limit * 8)]["o"]:
+        if (
+            part.records
+            and part.records[0]["o"]
+            <= first
+            < part.records[max(0, len(part.records) - limit * 8)]["o"]
+        ):
             shown = [line for line in part.records if first <= line["o"] < part.visible]
         is_all = len(shown) <= limit
         shown = shown[:limit]
@@ -324,9 +335,7 @@ def _message_id(name: str, number: int, offset: int) -> str:
     return f"{_ID}{_LETTERS[zlib.crc32(name.encode()) % 32]}-{number}-{offset}"
 
 
-async def _serve(
-    node: Node, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
+async def _serve(node: Node, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
             first, *rest = head.decode().split("\r\n")

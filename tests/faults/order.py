@@ -19,7 +19,8 @@ _LINE: Final = re.compile(r"^(\d+)\s+[\d.]+ (.*)$", re.DOTALL)
 _CALL: Final = re.compile(r"^(\w+)\((\d+)<([^>]*)>")
 _RESUMED: Final = re.compile(r"^<\.\.\. (\w+) resumed>")
 _RESULT: Final = re.compile(r"\)\s+= (-?\d+|\?)")
-_MARK: Final = re.compile(r"(?<![\w-])(\d+-\d+-\d+) [0-9a-f]{8}")
+# It begins with a letter: a digit would run into the octal number of a byte before it.
+_MARK: Final = re.compile(r"(m\d+-\d+-\d+) [0-9a-f]{8}")
 _ANSWERED: Final = re.compile(r'\\"id\\":\\"([a-z2-7]{13}-\d+-\d+)\\"')
 _WRITES: Final = frozenset({"pwrite64", "pwritev", "pwritev2", "write", "writev"})
 _SYNCS: Final = frozenset({"fdatasync", "fsync"})
@@ -127,9 +128,7 @@ def _about_to_be_synced(trace: _Trace, name: str, handle: int, path: str) -> fro
     return frozenset()
 
 
-def _end(
-    trace: _Trace, call: tuple[str, int, str, str, frozenset[str]], text: str
-) -> None:
+def _end(trace: _Trace, call: tuple[str, int, str, str, frozenset[str]], text: str) -> None:
     name, handle, path, begun, covered = call
     result = _RESULT.search(text[text.rfind(")") :] if ")" in text else text)
     if result is None or result[1] == "?" or int(result[1]) < 0:

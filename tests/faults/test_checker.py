@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.faults.checker import SECOND, check
-from tests.faults.good_history import GROUP, good_history
+from tests.faults.good_history import good_history
 from tests.faults.history import History, now, outcome_of, read_events, write_events
 
 Event = dict[str, Any]
@@ -95,7 +95,9 @@ def deliver_in_another_partition(events: list[Event], draw: random.Random) -> No
 def deliver_before_publish(events: list[Event], draw: random.Random) -> None:
     poll = draw.choice(polls(events))
     msg_id = poll["seen"][0][1]
-    poll["t_inv"] = poll["t_ret"] = next(e for e in events if e.get("msg_id") == msg_id)["t_inv"] - 1
+    poll["t_inv"] = poll["t_ret"] = (
+        next(e for e in events if e.get("msg_id") == msg_id)["t_inv"] - 1
+    )
 
 
 def store_twice(events: list[Event], draw: random.Random) -> None:
@@ -307,8 +309,10 @@ def test_a_late_delivery_is_a_warning() -> None:
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(200, "ok"), (201, "ok"), (202, "unknown"), (503, "fail"), (507, "fail"), (422, "fail")]
-    + [(500, "unknown"), (504, "unknown"), (None, "unknown")],
+    [
+        *((200, "ok"), (201, "ok"), (202, "unknown"), (503, "fail"), (507, "fail"), (422, "fail")),
+        *((500, "unknown"), (504, "unknown"), (None, "unknown")),
+    ],
 )
 def test_only_an_answer_that_says_so_is_certain(status: int | None, outcome: str) -> None:
     assert outcome_of(status) == outcome
@@ -343,6 +347,8 @@ def test_the_command_ends_with_the_verdict(
     path = tmp_path / "history"
     write_events(path, events)
     command = [sys.executable, "-m", "tests.faults", "check", str(path)]
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        command, cwd=_ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode == status, done.stderr
     assert ("phantom" in done.stdout) == (status == 1)

@@ -1,7 +1,7 @@
 """Rows B1 and B2: files that are not what the node wrote; it refuses, repairs or names what is gone.
 
-Every case damages a whole copy of nothing: the file is changed where it lies, the node started on
-it, everything read that it serves, and the file put back.
+In every case one file is changed where it lies, the node started on it, everything read that it
+serves, and the whole directory put back.
 """
 
 import random
@@ -24,7 +24,7 @@ from tests.faults.faults import (
     written_ranges,
 )
 from tests.faults.history import Event, History, read_events
-from tests.faults.node import StartFailed
+from tests.faults.node import NodeProcess, StartFailed
 from tests.faults.scene import Scene, per_form
 from tests.faults.workload import Workload
 
@@ -77,11 +77,10 @@ class Kept:
     def outcome(self) -> tuple[str, Report | None]:
         """``refused``, ``named`` (something is missing and the node says so), ``whole``, ``wrong``."""
         node = self.scene.node
-        try:
-            node.start()
-        except StartFailed as failed:
-            assert failed.status not in (None, 0) and "Traceback" not in failed.text, failed
-            assert failed.text.strip(), "a refusal says why"
+        refusal = start_failure(node)
+        if refusal is not None:
+            assert refusal.status not in (None, 0) and "Traceback" not in refusal.text, refusal
+            assert refusal.text.strip(), "a refusal says why"
             return "refused", None
         read = self.scene.folder / "read.jsonl"
         read.unlink(missing_ok=True)
@@ -93,6 +92,15 @@ class Kept:
             return "wrong", report
         is_named = any(gap[2] == "damaged" for e in found for gap in e["gaps"])
         return ("named" if is_named else "whole"), report
+
+
+def start_failure(node: NodeProcess) -> StartFailed | None:
+    """Starts a node; what it failed with, or None when it is ready."""
+    try:
+        node.start()
+    except StartFailed as failed:
+        return failed
+    return None
 
 
 def copy_tree(source: Path, target: Path) -> None:
@@ -107,8 +115,8 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 @pytest.fixture(params=["clean", "killed"])
-def kept(scene: Scene, request: pytest.FixtureRequest) -> Iterator[Kept]:
-    yield Kept(scene, is_clean=request.param == "clean")
+def kept(scene: Scene, request: pytest.FixtureRequest) -> Kept:
+    return Kept(scene, is_clean=request.param == "clean")
 
 
 def harms(kept: Kept, file: Path) -> Iterator[tuple[str, Fault[Path]]]:

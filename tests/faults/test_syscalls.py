@@ -1,6 +1,5 @@
 """Rows K3, P5 and P6: death, errors and order at the level of system calls, by strace."""
 
-import os
 import signal
 import subprocess
 
@@ -64,7 +63,9 @@ def test_without_room_for_a_write_the_node_refuses_and_goes_on_when_there_is(sce
     fault = SyscallError(scene.history, scene.folder / "trace", calls, "ENOSPC")
     fault.start(scene.node)
     workload.wait_until(lambda: workload.statuses.get(507, 0) > 10)
-    read = httpx.get(f"{scene.node.url}/v1/topics/faults-0/messages?partition=0&limit=10", timeout=5)
+    read = httpx.get(
+        f"{scene.node.url}/v1/topics/faults-0/messages?partition=0&limit=10", timeout=5
+    )
     assert read.status_code == 200 and len(read.json()["messages"]) == 10
     fault.stop()
     workload.wait_for(100)
@@ -91,9 +92,9 @@ def test_no_answer_leaves_before_its_sync_has_returned(scene: Scene) -> None:
     }
     with trace.trace.open(errors="replace") as lines:
         order = check_order(lines, messages, dsync)
-    os.unlink(trace.trace)
+    trace.trace.unlink()
     print(f"{order.checked_count} answers, {order.syncs_count} syncs, {len(order.unseen)} unseen")  # noqa: T201
-    assert not order.early, order.early[:10]
+    assert not order.early, f"{len(order.early)} left early: {order.early[:10]}"
     assert order.checked_count - len(order.unseen) >= goal
     # A mark that lies across two values is not found; more than a few would be no proof.
     assert len(order.unseen) <= order.checked_count // 100 + 200

@@ -147,7 +147,7 @@ class Workload:
         client = _Client(self._port)
         while not self._stop.is_set():
             topic, partition = draw.choice(partitions)
-            msg_id = f"{self._seed}-{number}-{seq}"
+            msg_id = f"m{self._seed}-{number}-{seq}"
             body = _body(msg_id, plan.body_bytes, draw)
             ttl_s = plan.ttl_s if draw.random() < plan.ttl_share else 0
             request = publish_request(topic, partition, msg_id, body, plan.level, ttl_s)
