@@ -7,7 +7,7 @@ model of a node on which the tests themselves are tried. ``SPRAWL_FAULTS_SEED`` 
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ from tests.faults.scene import FORM, PROGRAM, Scene
 from tests.faults.volume import Volume
 
 _ROWS = "K1 K3 P1 P5 P6 D1 B1 B2"
+# In the form ``test`` three kills and one power cut are enough.
+_ROWS_OF_TEST = ("K1", "P1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,17 +28,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves the fault tests out unless they are asked for by ``-m``."""
-    deselect_unasked(config, items)
-
-
-def deselect_unasked(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Takes out of ``items`` what breaks a node, when no expression of markers was given."""
+    """Leaves out what was not asked for; an expression of markers (``-m``) asks for what it names."""
     if config.option.markexpr:
         return
-    unasked = [item for item in items if item.get_closest_marker("fault")]
-    config.hook.pytest_deselected(items=unasked)
-    items[:] = [item for item in items if item not in unasked]
+    if FORM == "test":
+        _leave_out(config, items, lambda item: not _has_marker(item, _ROWS_OF_TEST))
+    _leave_out(config, items, lambda _: True)
+
+
+def _leave_out(
+    config: pytest.Config, items: list[pytest.Item], is_left: Callable[[pytest.Item], bool]
+) -> None:
+    """Takes out of ``items`` those that break a node and are ``is_left``."""
+    left = {item for item in items if _has_marker(item, ("fault",)) and is_left(item)}
+    config.hook.pytest_deselected(items=list(left))
+    items[:] = [item for item in items if item not in left]
+
+
+def _has_marker(item: pytest.Item, names: Iterable[str]) -> bool:
+    return any(item.get_closest_marker(name) for name in names)
 
 
 @pytest.fixture

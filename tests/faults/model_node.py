@@ -1,4 +1,4 @@
-"""The smallest node that keeps its word at ``disk``, and seventeen ways in which it does not.
+"""The smallest node that keeps its word at ``disk``, and every way in which it might not.
 
 In: the flags that ``NodeProcess`` gives, ``PLANTED_BUG`` in the environment. Out: publish and read
 over HTTP, a file ``log``. Invariants, when nothing is planted: an answer leaves after the bytes and

@@ -9,7 +9,7 @@ from tests.faults.volume import BYTES_MIN, Volume
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3_600)]
 # A cycle begins after this many acknowledgements at most, so that deaths meet every state.
-_ACKS_MAX = 400
+_ACKS_MAX = per_form(400, 1_000, 10_000)
 
 
 def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> None:

@@ -138,6 +138,11 @@ def harms(kept: Kept, file: Path) -> Iterator[tuple[str, Fault[Path]]]:
 
 @pytest.mark.B2
 def test_a_damaged_file_is_refused_repaired_or_named(kept: Kept) -> None:
+    harm_files(kept)
+
+
+def harm_files(kept: Kept) -> None:
+    """Damages every file in every way, one at a time."""
     outcomes: dict[str, str] = {}
     wrong: list[object] = []
     for file in kept.files():
@@ -157,12 +162,17 @@ def test_a_damaged_file_is_refused_repaired_or_named(kept: Kept) -> None:
 
 @pytest.mark.B1
 def test_a_flipped_bit_is_never_served(scene: Scene) -> None:
+    flip_bits(scene, per_form(10, 100, 1_000))
+
+
+def flip_bits(scene: Scene, count: int) -> None:
+    """Flips ``count`` bits, one at a time."""
     kept = Kept(scene, is_clean=True)
     draw = scene.draw
     outcomes: Counter[str] = Counter()
     wrong: list[object] = []
     data = max(kept.files(), key=lambda file: written_ranges(file)[-1][1])
-    for number in range(per_form(10, 100, 1_000)):
+    for number in range(count):
         # Every second one in a stored message, the others anywhere in any file.
         is_aimed = number % 2 == 0
         file = data if is_aimed else draw.choice(kept.files())

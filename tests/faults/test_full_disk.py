@@ -24,7 +24,7 @@ def refused(workload: Workload) -> int:
 
 def until_full(workload: Workload) -> None:
     begin = refused(workload)
-    workload.wait_until(lambda: refused(workload) >= begin + _REFUSED, 120)
+    workload.wait_until(lambda: refused(workload) >= begin + _REFUSED, 60)
 
 
 def assert_reads_go_on(node: NodeProcess) -> None:
@@ -36,11 +36,15 @@ def assert_reads_go_on(node: NodeProcess) -> None:
 def test_a_full_disk_refuses_keeps_reading_and_recovers(
     volume_scene: Scene, volume: Volume, leave_bytes: int
 ) -> None:
-    scene = volume_scene
+    fill(volume_scene, volume, leave_bytes, per_form(1, 2, 20))
+
+
+def fill(scene: Scene, volume: Volume, leave_bytes: int, count: int) -> None:
+    """Fills the volume ``count`` times."""
     workload = scene.begin(body_bytes=4_096)
     workload.wait_for(200)
     pid = scene.node.pid
-    for _ in range(per_form(1, 2, 20)):
+    for _ in range(count):
         fault = DiskFull(scene.history, leave_bytes)
         fault.start(volume)
         until_full(workload)

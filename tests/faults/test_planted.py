@@ -1,7 +1,7 @@
 """The fault tests themselves: each defect is found, and the model without one passes them.
 
-In the gate one defect is drawn by the seed; ``make faults`` plants all. ``SPRAWL_FAULTS_PROGRAM``
-says whether the model's or the product's defects are planted.
+In the gate one defect is drawn by the seed, of the model's and the product's; ``make faults`` plants
+all. ``SPRAWL_FAULTS_BUG`` names one.
 """
 
 import os
@@ -50,28 +50,28 @@ def _power(folder: Path, program: str, bug: str, seed: int) -> None:
 
 def _order(folder: Path, program: str, bug: str, seed: int) -> None:
     with Scene(folder, folder / "data", seed, program=program, planted=bug) as scene:
-        test_syscalls.test_no_answer_leaves_before_its_sync_has_returned(scene)
+        test_syscalls.trace_order(scene, 1_000)
 
 
 def _eio(folder: Path, program: str, bug: str, seed: int) -> None:
     with Scene(folder, folder / "data", seed, program=program, planted=bug) as scene:
-        test_syscalls.test_a_failed_sync_ends_the_node_and_nothing_of_it_is_acknowledged(scene, 1)
+        test_syscalls.fail_sync(scene, 1)
 
 
 def _full(folder: Path, program: str, bug: str, seed: int) -> None:
     with _on_volume(folder, program, bug, seed) as (scene, volume):
-        test_full_disk.test_a_full_disk_refuses_keeps_reading_and_recovers(scene, volume, 0)
+        test_full_disk.fill(scene, volume, leave_bytes=0, count=1)
 
 
 def _flips(folder: Path, program: str, bug: str, seed: int) -> None:
     with Scene(folder, folder / "data", seed, program=program, planted=bug) as scene:
-        test_damage.test_a_flipped_bit_is_never_served(scene)
+        test_damage.flip_bits(scene, 10)
 
 
 def _harms(folder: Path, program: str, bug: str, seed: int) -> None:
     with Scene(folder, folder / "data", seed, program=program, planted=bug) as scene:
         kept = test_damage.Kept(scene, is_clean=True)
-        test_damage.test_a_damaged_file_is_refused_repaired_or_named(kept)
+        test_damage.harm_files(kept)
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -83,11 +83,13 @@ SCENARIOS: dict[str, Scenario] = {
     "flips": _flips,
     "harms": _harms,
 }
-_PRODUCT_SCENARIOS = {
-    name: (scenario, MODEL_BUGS.get(name, ("", "."))[1])
-    for name, (_, scenario) in PRODUCT_BUGS.items()
-}
-_BUGS = MODEL_BUGS if PROGRAM == "model" else _PRODUCT_SCENARIOS
+# Which program has the defect, the scenario that finds it, and what that then says.
+_BUGS = {f"model {name}": ("model", *found) for name, found in MODEL_BUGS.items()}
+if PROGRAM == "sprawl":
+    _BUGS |= {
+        f"sprawl {name}": ("planted", scenario, MODEL_BUGS.get(name, ("", "."))[1])
+        for name, (_, scenario) in PRODUCT_BUGS.items()
+    }
 
 
 @pytest.mark.skipif(FORM == "long", reason="all are planted")
@@ -103,11 +105,10 @@ def test_a_planted_bug_is_found(tmp_path: Path, seed: int, bug: str) -> None:
 
 
 def _assert_found(tmp_path: Path, seed: int, bug: str) -> None:
-    print(f"SPRAWL_FAULTS_BUG={bug}")  # noqa: T201
-    scenario, says = _BUGS[bug]
-    program = "model" if PROGRAM == "model" else "planted"
+    print(f"SPRAWL_FAULTS_BUG='{bug}'")  # noqa: T201
+    program, scenario, says = _BUGS[bug]
     with pytest.raises(_FOUND) as found:
-        SCENARIOS[scenario](tmp_path, program, bug, seed)
+        SCENARIOS[scenario](tmp_path, program, bug.partition(" ")[2], seed)
     assert re.search(says, str(found.value)), f"found, but for another reason: {found.value}"
 
 

@@ -35,6 +35,11 @@ def test_nothing_acknowledged_is_lost_by_death_at_the_nth_call(scene: Scene, cal
 def test_a_failed_sync_ends_the_node_and_nothing_of_it_is_acknowledged(
     scene: Scene, nth: int
 ) -> None:
+    fail_sync(scene, nth)
+
+
+def fail_sync(scene: Scene, nth: int) -> None:
+    """EIO from the ``nth`` sync from now on, and from that one alone."""
     workload = scene.begin()
     workload.wait_for(100)
     trace = scene.folder / "trace"
@@ -76,7 +81,11 @@ def test_without_room_for_a_write_the_node_refuses_and_goes_on_when_there_is(sce
 
 @pytest.mark.P6
 def test_no_answer_leaves_before_its_sync_has_returned(scene: Scene) -> None:
-    goal = per_form(1_000, 10_000, 100_000)
+    trace_order(scene, per_form(1_000, 10_000, 100_000))
+
+
+def trace_order(scene: Scene, goal: int) -> None:
+    """Traces ``goal`` answers."""
     workload = scene.begin(producers=32)
     workload.wait_for(100)
     dsync = dsync_files(scene.node.pid)
