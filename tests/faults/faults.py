@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import subprocess
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -18,7 +18,7 @@ from tests.faults.history import History
 from tests.faults.node import NodeProcess
 from tests.faults.volume import Volume
 
-_ARM_S: Final = 15
+_DETACH_S: Final = 15
 _PAGE_BYTES: Final = 4_096
 
 
@@ -77,24 +77,30 @@ class PowerCut(Fault[NodeProcess]):
 
 
 class _Traced(Fault[NodeProcess]):
-    """strace on a running process; its output is in ``trace``."""
+    """strace on a running process; its output is in ``trace``.
 
-    def __init__(self, history: History, trace: Path) -> None:
+    ``paths`` restricts it to calls on these files: LMDB writes by ``writev``, and so do sockets.
+    """
+
+    def __init__(self, history: History, trace: Path, paths: Sequence[Path] = ()) -> None:
         super().__init__(history)
         self.trace: Final = trace
+        self._paths = paths
         self._strace: subprocess.Popen[str] | None = None
 
     def _options(self) -> list[str]:
         raise NotImplementedError
 
     def _begin(self, target: NodeProcess) -> None:
-        command = ["strace", "-f", "-o", str(self.trace), *self._options(), "-p", str(target.pid)]
+        command = ["strace", "-f", "-o", str(self.trace), *self._options()]
+        command += [f"--trace-path={path}" for path in self._paths] + ["-p", str(target.pid)]
         self._strace = strace = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert strace.stderr is not None
-        deadline = time.monotonic() + _ARM_S
-        # One line a thread it holds; the first is written when all threads of that moment are held.
+        # Its first line comes when it holds all threads there are, or when it ends.
         line = strace.stderr.readline()
-        if "attached" not in line or time.monotonic() > deadline:
+        while "Requested path" in line:
+            line = strace.stderr.readline()
+        if "attached" not in line:
             self._end()
             raise OSError(f"{' '.join(command)}: {line.strip()}")
 
@@ -103,34 +109,46 @@ class _Traced(Fault[NodeProcess]):
             return
         if self._strace.poll() is None:
             self._strace.send_signal(signal.SIGINT)
-        self._strace.communicate(timeout=_ARM_S)
+        self._strace.communicate(timeout=_DETACH_S)
         self._strace = None
 
 
-class SyscallKill(_Traced):
-    """SIGKILL when the ``nth`` of these calls is entered: ``call`` as strace names it."""
-
-    def __init__(self, history: History, trace: Path, call: str, nth: int) -> None:
-        super().__init__(history, trace)
-        self._injection = f"{call}:signal=KILL:when={nth}"
-        self._call = call
-
-    def _options(self) -> list[str]:
-        return ["-e", f"trace={self._call}", "-e", f"inject={self._injection}"]
-
-
-class SyscallError(_Traced):
-    """An error from calls: ``EIO`` from the next ``fdatasync``, ``ENOSPC`` from all ``pwrite64``."""
+class _Injected(_Traced):
+    """strace that changes what ``calls`` do, as its ``inject`` option says."""
 
     def __init__(
-        self, history: History, trace: Path, call: str, error: str, when: str = "1+"
+        self, history: History, trace: Path, calls: str, change: str, paths: Sequence[Path]
     ) -> None:
-        super().__init__(history, trace)
-        self._injection = f"{call}:error={error}:when={when}"
-        self._call = call
+        super().__init__(history, trace, paths)
+        self._calls = calls
+        self._change = change
 
     def _options(self) -> list[str]:
-        return ["-e", f"trace={self._call}", "-e", f"inject={self._injection}"]
+        return ["-e", f"trace={self._calls}", "-e", f"inject={self._calls}:{self._change}"]
+
+
+class SyscallKill(_Injected):
+    """SIGKILL when the ``nth`` of these calls is entered."""
+
+    def __init__(
+        self, history: History, trace: Path, calls: str, nth: int, paths: Sequence[Path] = ()
+    ) -> None:
+        super().__init__(history, trace, calls, f"signal=KILL:when={nth}", paths)
+
+
+class SyscallError(_Injected):
+    """An error from calls, as ``EIO`` from ``fdatasync``; ``when`` as strace counts them."""
+
+    def __init__(
+        self,
+        history: History,
+        trace: Path,
+        calls: str,
+        error: str,
+        when: str = "1+",
+        paths: Sequence[Path] = (),
+    ) -> None:
+        super().__init__(history, trace, calls, f"error={error}:when={when}", paths)
 
 
 class SyscallTrace(_Traced):

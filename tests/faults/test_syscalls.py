@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,14 +14,21 @@ from tests.faults.scene import LEVEL, Scene, per_form
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3_600), pytest.mark.needs("strace")]
 _EXIT_S = 15
+_WRITES = "pwrite64,pwritev,pwritev2,writev"
+
+
+def files_of(scene: Scene) -> list[Path]:
+    """What the node has on its disk."""
+    return sorted(path for path in scene.directory.rglob("*") if path.is_file())
 
 
 @pytest.mark.K3
-@pytest.mark.parametrize("call", ["fdatasync", "pwrite64,pwritev", "sendto,sendmsg,write,writev"])
-def test_nothing_acknowledged_is_lost_by_death_at_the_nth_call(scene: Scene, call: str) -> None:
+@pytest.mark.parametrize("calls", ["fdatasync", _WRITES, "sendto,sendmsg,write,writev"])
+def test_nothing_acknowledged_is_lost_by_death_at_the_nth_call(scene: Scene, calls: str) -> None:
     workload = scene.begin()
     for nth in range(1, per_form(2, 8, 100) + 1):
-        fault = SyscallKill(scene.history, scene.folder / "trace", call, nth)
+        paths = files_of(scene) if calls == _WRITES else ()
+        fault = SyscallKill(scene.history, scene.folder / "trace", calls, nth, paths)
         fault.start(scene.node)
         workload.wait_until(lambda: not scene.node.is_running())
         fault.stop()
@@ -64,8 +72,8 @@ def test_without_room_for_a_write_the_node_refuses_and_goes_on_when_there_is(sce
     workload = scene.begin()
     workload.wait_for(100)
     pid = scene.node.pid
-    calls = "pwrite64,pwritev,pwritev2"
-    fault = SyscallError(scene.history, scene.folder / "trace", calls, "ENOSPC")
+    trace, files = scene.folder / "trace", files_of(scene)
+    fault = SyscallError(scene.history, trace, _WRITES, "ENOSPC", paths=files)
     fault.start(scene.node)
     workload.wait_until(lambda: workload.statuses.get(507, 0) > 10)
     read = httpx.get(
