@@ -1,7 +1,7 @@
 """Bindings of the Rust crate ``sprawl-core``; see the facades that own each type."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal, TypeAlias, final
+from typing import ClassVar, Literal, TypeAlias, TypedDict, final
 
 from sprawl.broker.engine import Stats, StoredMessage, TopicInfo, TopicSummary
 
@@ -101,6 +101,159 @@ def cursor_encode(entries: Sequence[tuple[int, int, int, int]]) -> str:
 
 def cursor_decode(text: str) -> list[tuple[int, int, int, int]]:
     """The entries by topic id and partition. Raises SprawlError (``invalid_cursor``)."""
+
+# disk
+
+# Read-only and contiguous. A view into LMDB's map is valid until its transaction ends: the caller
+# keeps that from happening during a call, nothing is kept after it.
+_Buffer: TypeAlias = bytes | memoryview | Slice
+# base offset, position - the window's first, bytes of envelope and batch, records, append time
+_PartitionEntry: TypeAlias = tuple[int, int, int, int, int]
+# topic id, partition, base offset, records as a damaged envelope states them, all unverified
+_Claim: TypeAlias = tuple[int, int, int, int]
+_ScanEvent: TypeAlias = tuple[
+    Literal["whole", "damaged", "hole", "value", "torn"], int, int, str, _Claim | None
+]
+
+class _WindowHeader(TypedDict):
+    first_lsn: int
+    end_lsn: int
+    batches: int
+    records: int
+    oldest_ns: int
+    newest_ns: int
+    bloom_bytes: int
+    pieces: tuple[int, int, int, int]
+
+def cut_log(lsn: int, parts: Sequence[_Buffer]) -> list[tuple[bytes, Slice]]:
+    """Keys and values of the database ``log`` for the log from ``lsn`` on.
+
+    ``parts`` are whole envelopes back to back, one at least, borders of parts anywhere. Values of
+    one call share one allocation. Runs without the interpreter from 64 KiB on. Raises
+    LogDamaged when the bytes are no whole envelopes: nothing may be written then.
+    """
+
+def check_log_value(key: _Buffer, value: _Buffer) -> int | None:
+    """Position of the first envelope that begins in a value of ``log``; None when none does.
+
+    The log bytes follow after 16 bytes; their envelopes are to be verified. Raises LogDamaged
+    when version, length or position do not hold.
+    """
+
+def build_window(
+    first_lsn: int,
+    parts: Sequence[_Buffer],
+    verify: bool,
+    skip: Sequence[tuple[int, int]] = ...,
+) -> tuple[_WindowHeader, list[tuple[bytes, Slice]]]:
+    """The header of the window that begins at ``first_lsn`` and the keys and values of its block.
+
+    ``parts`` are all bytes of the window, 1 to ``WINDOW_BYTES_MAX``, ending between envelopes.
+    ``skip`` names ranges of positions, ascending, that ``LogScan`` found damaged: something must
+    stand in their place (zeros for a hole) and is not read. ``verify`` checks envelopes and batches
+    (bytes from disk). The pairs are in the order of their keys, the header's is the first. Runs
+    without the interpreter from 64 KiB on. Raises LogDamaged when an envelope does not hold, or
+    offsets of a partition or sequences of a slot do not ascend.
+    """
+
+def window_header(value: _Buffer) -> _WindowHeader:
+    """The header in the value of a key (window, 0). Raises LogDamaged."""
+
+def check_index_value(key: _Buffer, value: _Buffer) -> None:
+    """Raises LogDamaged unless a value of ``index`` holds and lies under its own key."""
+
+def bloom_place(topic_id: int, partition: int, bloom_bytes: int) -> tuple[int, int] | None:
+    """(number of the value, byte after its head) of a partition's block in a Bloom filter.
+
+    None for a filter of 0 bytes: the window has no batch.
+    """
+
+def bloom_admits(value: _Buffer, topic_id: int, partition: int, bloom_bytes: int) -> bool:
+    """Whether a window may hold batches of a partition; False is certain.
+
+    ``value`` is the one that ``bloom_place`` names. Raises LogDamaged.
+    """
+
+def find_entries(
+    value: _Buffer, topic_id: int, partition: int, offset: int, bytes_max: int
+) -> tuple[list[_PartitionEntry], bool]:
+    """Batches of a partition from the one on that holds ``offset`` or follows it, one at least.
+
+    ``value`` is the one with the greatest key <= (window, 1, topic id, partition, offset), or the
+    first of section 1. They end before ``bytes_max`` bytes would be exceeded. The flag: the value
+    ended first, so the next one may hold more (or the first). Raises LogDamaged.
+    """
+
+def find_entries_since(
+    value: _Buffer, topic_id: int, partition: int, append_ns: int, bytes_max: int = 0
+) -> tuple[list[_PartitionEntry], bool]:
+    """As ``find_entries``, from the first batch on that was appended at ``append_ns`` or later.
+
+    The first value to look into is that of (window, 1, topic id, partition, 0).
+    """
+
+def last_entries(value: _Buffer) -> list[tuple[int, int, int, int, int, int]]:
+    """(topic id, partition, slot, base offset, records, append time) of each partition's last batch.
+
+    That of the value's last partition may be in the next value. Raises LogDamaged.
+    """
+
+def find_sequences(
+    value: _Buffer, slot: int, sequence: int, count_max: int
+) -> tuple[list[tuple[int, int, int]], bool]:
+    """At most ``count_max`` (sequence, position - the window's first, epoch) of a slot.
+
+    From ``sequence`` on; ``value`` and the flag as with ``find_entries`` in section 2.
+    """
+
+def last_sequences(value: _Buffer) -> list[tuple[int, int, int]]:
+    """(slot, sequence, epoch) of the last batch of each slot; as ``last_entries``."""
+
+def snapshot_entries(value: _Buffer) -> list[tuple[bytes, bytes | None]]:
+    """Keys and last states (None: forgotten) in a value of section 4, by key.
+
+    Raises LogDamaged.
+    """
+
+def snapshot_pack(states: Sequence[tuple[_Buffer, _Buffer | None]]) -> list[Slice]:
+    """Values of section 4 with the last of each key's states, by key.
+
+    Raises LogDamaged for a key above ``KEY_BYTES_MAX`` or empty, or a state above
+    ``TOPIC_STATE_BYTES_MAX``.
+    """
+
+@final
+class LogScan:
+    """Reads the values of ``log`` in order and says what is whole.
+
+    Events are (what, start, end, reason, claim) with half-open ranges of positions. ``whole``,
+    ``damaged`` and the final ``torn`` tile the log: ``whole`` are verified envelopes and ends
+    between two, ``damaged`` is to be fenced, ``torn`` is what follows the last whole envelope.
+    ``hole`` (no value has these bytes) and ``value`` (one does not hold its form) say more about
+    what the others cover. Envelopes after damage are found by lengths and by what later values say
+    of their beginnings, never by searching inside batches.
+    """
+
+    def __new__(cls, first_lsn: int, verify_batches: bool = ...) -> LogScan:
+        """A scan from ``first_lsn``, where an envelope begins.
+
+        Checksums of envelopes, which cover their batches, always hold; ``verify_batches`` adds
+        each batch's own, so that one that was damaged before it was stored is found too.
+        """
+
+    def feed(self, key: _Buffer, value: _Buffer) -> list[_ScanEvent]:
+        """The next value. Raises nothing: all damage is events."""
+
+    def finish(self) -> list[_ScanEvent]:
+        """The log ends here. Call once."""
+
+    @property
+    def batches(self) -> int:
+        """Whole envelopes so far."""
+
+    @property
+    def records(self) -> int:
+        """Records that they state."""
 
 # routing
 

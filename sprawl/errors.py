@@ -100,6 +100,9 @@ _RECORDS: Final = (
     Record("directory_locked", 0, True, "Data directory locked"),
     Record("directory_unreadable", 0, False, "Data directory unreadable"),
     Record("task_failed", 0, False, "Background task failed"),
+    # Met below the edges, by the disk tier.
+    Record("disk_failed", 0, False, "Disk failed", "unknown"),
+    Record("log_damaged", 0, False, "Log damaged"),
 )
 
 REGISTRY: Final[Mapping[str, Record]] = MappingProxyType({r.code: r for r in _RECORDS})
@@ -251,6 +254,22 @@ class StorageFull(SprawlError):
     default_code = "storage_full"
 
 
+class DiskFull(StorageFull):
+    """The file system or the map has no room; reads go on, nothing of the write was stored."""
+
+
+class DiskFailed(SprawlError):
+    """A read, write or sync failed: what of it reached the disk is unknown, so the node stops."""
+
+    default_code = "disk_failed"
+
+
+class LogDamaged(SprawlError):
+    """Bytes of the log are missing or not what was written; ``members`` name the positions."""
+
+    default_code = "log_damaged"
+
+
 class InternalError(SprawlError):
     """A defect of this program (500)."""
 
@@ -344,6 +363,8 @@ _BY_CODE: Final[Mapping[str, type[SprawlError]]] = {
     "directory_locked": StartError,
     "directory_unreadable": StartError,
     "task_failed": TaskFailed,
+    "disk_failed": DiskFailed,
+    "log_damaged": LogDamaged,
 }
 
 

@@ -78,6 +78,12 @@ BUFFERED_BYTES_MAX: Final = 64 * MIB
 # Unsent bytes of one connection at which its requests are no longer read or answered and its
 # streams get nothing more.
 WRITE_BUFFER_BYTES_MAX: Final = 256 * KIB
+# Bytes of one value on disk: the payload of 16 pages of 4 KiB.
+DISK_VALUE_BYTES_MAX: Final = 65_520
+# Bytes of log that one window covers: its entries hold positions in 32 bits with room to spare.
+WINDOW_BYTES_MAX: Final = 1 * GIB
+# Bytes of the state of one topic as `$sys.topics` holds it: it fits into one value of a snapshot.
+TOPIC_STATE_BYTES_MAX: Final = 32 * KIB
 
 SHARED: Final = (
     "PAYLOAD_BYTES_MAX",
@@ -111,6 +117,9 @@ SHARED: Final = (
     "COLD_BODY_BYTES_MAX",
     "BUFFERED_BYTES_MAX",
     "WRITE_BUFFER_BYTES_MAX",
+    "DISK_VALUE_BYTES_MAX",
+    "WINDOW_BYTES_MAX",
+    "TOPIC_STATE_BYTES_MAX",
 )
 
 # --- Connections and requests. ---
@@ -174,6 +183,34 @@ MEMORY_BYTES_MAX: Final = 1024 * GIB
 # Bytes of one chunk of the ring; an oversized batch gets its own.
 CHUNK_BYTES: Final = 1 * MIB
 
+# --- Disk tier. ---
+
+# Bytes of one value: the payload of 16 pages, so that freed runs of pages are used again.
+LOG_VALUE_BYTES_MAX: Final = 65_520
+# Address space reserved for the log; the file takes only what it holds. Twice the disk bound when
+# that is more.
+LOG_MAP_BYTES_MIN: Final = 64 * GIB
+# Log bytes of one commit; what is above waits for the next one.
+COMMIT_BYTES_MAX: Final = 4 * MIB
+# Log bytes read in one transaction, so that it ends within a second on any disk worth the name.
+LOG_READ_BYTES_MAX: Final = 64 * MIB
+# Log bytes handed over at once while the log is read from end to end.
+LOG_STRETCH_BYTES: Final = 4 * MIB
+# Entries handed over at once while the index is read.
+INDEX_STRETCH_COUNT: Final = 256
+# Values deleted in one transaction, so that commits are not kept waiting.
+LOG_DELETES_MAX: Final = 256
+# Work for the committer beside the commits; one more is refused.
+LOG_JOBS_MAX: Final = 256
+# Read transactions open at once.
+LOG_READERS_MAX: Final = 126
+# Seconds between two attempts to write to a full disk, and between two searches for readers that
+# were killed.
+DISK_FULL_RETRY_S: Final = 1.0
+READER_CHECK_INTERVAL_S: Final = 60.0
+# Seconds that a read waits while the log is opened again.
+LOG_REOPEN_TIMEOUT_S: Final = 5.0
+
 # --- The node's own life. ---
 
 # Seconds a stopping node waits for what is in flight.
@@ -201,3 +238,11 @@ LOG_LINE_CHARS_MAX: Final = 4_096
 LOG_LINES_PER_EVENT_S_MAX: Final = 20
 # Events whose rate is held apart; above it the rest share one budget.
 LOG_EVENTS_MAX: Final = 1_024
+
+# Bytes of one window of the log; a quarter of the memory tier when that is less.
+WINDOW_BYTES: Final = 64 * MIB
+# Bytes and batches that one read takes from disk; a larger batch comes alone.
+DISK_PAGE_BYTES: Final = MIB
+DISK_PAGE_BATCHES_MAX: Final = 4_096
+# Threads that read from disk and build index blocks.
+DISK_READERS_COUNT: Final = 2

@@ -19,7 +19,7 @@ fn batch_error(error: BatchError) -> PyErr {
 }
 
 /// `work()`, without the interpreter when it is long.
-fn released<T: Send>(py: Python<'_>, bytes: usize, work: impl FnOnce() -> T + Send) -> T {
+pub fn released<T: Send>(py: Python<'_>, bytes: usize, work: impl FnOnce() -> T + Send) -> T {
     if bytes < RELEASE_FROM {
         return work();
     }

@@ -2,7 +2,7 @@
 use crate::engine::Engine;
 use crate::reader::Reader;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyTuple};
 use sprawl_core::edge::{self, Step};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +15,8 @@ pub const CLOSE: u8 = 5;
 pub const FULL: u8 = 6;
 /// Not a step of the engine: answers to write while another request has begun, whose deadline runs.
 pub const BEGUN: u8 = 7;
+/// Not a step of the engine: answers wait for the disk, [`Connection::release`] gives them.
+pub const HELD: u8 = 8;
 
 #[pyclass(frozen, module = "sprawl._native")]
 pub struct Connection {
@@ -41,12 +43,15 @@ impl Connection {
         let mut connection = self.lock();
         let step = work(&mut inner.edge, &mut connection, &mut out);
         let has_begun = connection.inside() != edge::Inside::Nothing;
+        let holds = connection.holds();
         drop(connection);
         inner.out = out;
         let bytes = inner.take_out(py);
         drop(inner);
         let engine = || self.engine.clone_ref(py);
         let (kind, payload, until_ns) = match step {
+            Step::More if holds && bytes.is_none() => return Ok(PyBool::new(py, true).to_owned().into_any()),
+            Step::More if holds => (HELD, None, 0),
             Step::More if has_begun && bytes.is_some() => (BEGUN, None, 0),
             Step::More => {
                 return Ok(bytes.map_or_else(|| py.None().into_bound(py), Bound::into_any));
@@ -85,6 +90,10 @@ impl Connection {
 
     fn resume<'py>(&self, py: Python<'py>, now_ns: i64) -> PyResult<Bound<'py, PyAny>> {
         self.run(py, |edge, connection, out| edge.resume(connection, now_ns, out))
+    }
+
+    fn release<'py>(&self, py: Python<'py>, now_ns: i64) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, |edge, connection, out| edge.release(connection, now_ns, out))
     }
 
     fn time_out<'py>(&self, py: Python<'py>, now_ns: i64) -> Option<Bound<'py, PyBytes>> {

@@ -2,6 +2,7 @@
 use crate::connection::Connection;
 use crate::errors::to_py;
 use crate::reader::Reader;
+use crate::slice::{Slice, View};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use sprawl_core::edge::encode::Form;
@@ -9,8 +10,10 @@ use sprawl_core::edge::fetch::Fetch;
 use sprawl_core::edge::{self, Edge, Waiting};
 use sprawl_core::http::response;
 use sprawl_core::ids;
+use sprawl_core::log::durable::Level;
 use sprawl_core::log::topics::Config;
-use sprawl_core::log::{Log, Put, Setup};
+use sprawl_core::disk::{self, PartitionEntries, SlotEntries};
+use sprawl_core::log::{Log, Put, Setup, StoredBatch, TopicRecord};
 use sprawl_core::problem::{Code, Problem};
 use sprawl_core::slots::SlotTable;
 use std::collections::HashMap;
@@ -90,11 +93,11 @@ fn discard(config: &Config) -> &'static str {
 }
 
 fn durability(config: &Config) -> &'static str {
-    if config.is_memory {
-        "memory"
-    } else {
-        "default"
-    }
+    config.level.map_or("default", Level::as_str)
+}
+
+fn level(name: &str, has_disk: bool) -> PyResult<Option<Level>> {
+    sprawl_core::edge::level(name.as_bytes(), has_disk).map_err(|problem| to_py(problem.at("/durability")))
 }
 
 fn id_text(id: u64) -> String {
@@ -111,7 +114,7 @@ fn text_or_bytes<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyAny> {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, memory_bytes_max, chunk_bytes, dedup_keys_max, topics_max, seed, node_id, auto_create=true, delete_grace_s=86400))]
+    #[pyo3(signature = (*, memory_bytes_max, chunk_bytes, dedup_keys_max, topics_max, seed, node_id, auto_create=true, delete_grace_s=86400, disk_lsn=None))]
     #[allow(clippy::too_many_arguments)] // keyword-only settings
     fn new(
         memory_bytes_max: usize,
@@ -122,6 +125,7 @@ impl Engine {
         node_id: &str,
         auto_create: bool,
         delete_grace_s: u64,
+        disk_lsn: Option<u64>,
     ) -> PyResult<Self> {
         let slots = SlotTable::single(node_id, 1)
             .map_err(|error| to_py(Problem::new(Code::InvalidParameter, error.to_string())))?;
@@ -133,6 +137,7 @@ impl Engine {
             seed,
             auto_create,
             delete_grace_s,
+            disk_lsn,
         };
         let edge = Edge::new(Log::new(setup, Arc::new(slots)));
         Ok(Self { inner: Mutex::new(Inner { edge, out: Vec::new(), shared: HashMap::new() }) })
@@ -167,12 +172,87 @@ impl Engine {
         self.lock().edge.log.is_dirty()
     }
 
-    fn end_tick(&self, now_ns: i64) -> (Vec<u32>, Vec<u32>) {
+    fn end_tick(&self, now_ns: i64) -> (Vec<u32>, Vec<u32>, bool) {
         let mut inner = self.lock();
         inner.shared.clear();
         let woken = inner.edge.log.end_tick(now_ns);
         let born = inner.edge.log.take_born();
-        (woken, born)
+        (woken, born, inner.edge.log.has_commit())
+    }
+
+    fn mark(&self) -> u64 {
+        self.lock().edge.log.mark()
+    }
+
+    fn take_commit(&self, bytes_max: u64) -> Option<(u64, Vec<Slice>, u64, u64)> {
+        let taken = self.lock().edge.log.take_commit(bytes_max)?;
+        let slices = taken.slices.into_iter().map(|inner| Slice { inner }).collect();
+        Some((taken.first_lsn, slices, taken.end_lsn, taken.mark))
+    }
+
+    fn synced(&self, end_lsn: u64, mark: u64) -> Vec<u32> {
+        self.lock().edge.log.synced(end_lsn, mark)
+    }
+
+    fn set_disk_full(&self, is_full: bool) {
+        self.lock().edge.log.set_disk_full(is_full);
+    }
+
+    fn window(&self, bytes_min: u64) -> Option<(u64, Vec<Slice>, u64)> {
+        let window = self.lock().edge.log.window(bytes_min)?;
+        let slices = window.slices.into_iter().map(|inner| Slice { inner }).collect();
+        Some((window.first_lsn, slices, window.end_lsn))
+    }
+
+    fn restore_topics(&self, value: View) -> PyResult<()> {
+        let entries = disk::snapshot_entries(&value).map_err(|damage| to_py(damage.into()))?;
+        let mut inner = self.lock();
+        for (key, state) in entries {
+            let Some(state) = state else { continue };
+            let unknown = || Problem::new(Code::LogDamaged, "a topic's record is not of a version this node reads");
+            let record = TopicRecord::decode(key, state).ok_or_else(|| to_py(unknown()))?;
+            inner.edge.log.restore_topic(&record);
+        }
+        Ok(())
+    }
+
+    fn restore_batches(&self, first_lsn: u64, value: View) -> PyResult<()> {
+        let entries = PartitionEntries::open(&value).map_err(|damage| to_py(damage.into()))?;
+        let mut inner = self.lock();
+        for at in 0..entries.len() {
+            let entry = entries.get(at);
+            inner.edge.log.restore_batch(&StoredBatch {
+                topic_id: entry.topic_id,
+                partition: entry.partition,
+                base: entry.base,
+                records: entry.records,
+                length: entry.length,
+                append_ns: entry.append_ns,
+                end_lsn: first_lsn + u64::from(entry.lsn_rel) + u64::from(entry.length),
+            });
+        }
+        Ok(())
+    }
+
+    fn restore_sequences(&self, value: View) -> PyResult<()> {
+        let entries = SlotEntries::open(&value).map_err(|damage| to_py(damage.into()))?;
+        let mut inner = self.lock();
+        for last in entries.last_of_each() {
+            inner.edge.log.restore_sequence(last.slot, last.sequence);
+        }
+        Ok(())
+    }
+
+    fn finish_restore(&self, unclean_lsns: Vec<u64>) {
+        self.lock().edge.log.finish_restore(&unclean_lsns);
+    }
+
+    fn age_out(&self, before_ns: i64) {
+        self.lock().edge.log.age_out(before_ns);
+    }
+
+    fn window_sealed(&self, end_lsn: u64) {
+        self.lock().edge.log.window_sealed(end_lsn);
     }
 
     fn sweep(&self, now_ns: i64) {
@@ -194,12 +274,13 @@ impl Engine {
         topic: &str,
         line: &[u8],
         now_ns: i64,
-    ) -> Bound<'py, PyBytes> {
+    ) -> (Bound<'py, PyBytes>, u64) {
         let mut inner = self.lock();
         let mut out = std::mem::take(&mut inner.out);
-        inner.edge.publish_line(topic, line, &sprawl_core::log::Options::default(), now_ns, &mut out);
+        inner.edge.publish_line(topic, line, &sprawl_core::log::Options::default(), None, now_ns, &mut out);
         inner.out = out;
-        inner.take_out(py).expect("a line has a result")
+        let mark = inner.edge.take_hold();
+        (inner.take_out(py).expect("a line has a result"), mark)
     }
 
     fn topic_put(&self, name: &str, config: &Bound<'_, PyDict>) -> PyResult<&'static str> {
@@ -215,7 +296,7 @@ impl Engine {
         let new = Config {
             partitions: member(config, "partitions", old.partitions)?,
             replicas: member(config, "replicas", old.replicas)?,
-            is_memory: durability == "memory",
+            level: level(&durability, log.has_disk())?,
             ttl_s: member(config, "ttl_s", old.ttl_s)?,
             retention_age_s: member(&retention, "age_s", old.retention_age_s)?,
             retention_bytes: member(&retention, "bytes", old.retention_bytes)?,

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 mod codec;
 mod connection;
+mod disk;
 mod engine;
 mod errors;
 mod reader;
@@ -18,15 +19,18 @@ mod _native {
     #[pymodule_export]
     use super::connection::{Connection, Request};
     #[pymodule_export]
+    use super::disk::LogScan;
+    #[pymodule_export]
     use super::engine::Engine;
     #[pymodule_export]
-    use super::reader::Reader;
+    use super::reader::{Page, Reader};
     #[pymodule_export]
     use super::slice::Slice;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::codec::register(module)?;
+        super::disk::register(module)?;
         super::routing::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

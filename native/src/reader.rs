@@ -1,13 +1,16 @@
 //! A reader: a cursor over the log that gives ready-made bytes.
 use crate::engine::{Engine, Shared};
 use crate::slice::Slice;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
+use sprawl_core::edge::page::{self, Want};
 use sprawl_core::edge::encode::Form;
 use sprawl_core::edge::reader::Pulled;
 use sprawl_core::edge::{Edge, Waiting};
 use sprawl_core::http::response;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Batches from this size on leave the ring without a copy; below it one copy is cheaper than three buffers.
 const LEASE_BYTES: usize = 32 * 1024;
@@ -170,6 +173,18 @@ impl Reader {
     }
 
     #[getter]
+    fn want(&self) -> Option<(u64, u16, u64, i64, u64)> {
+        let inner = self.engine.get().lock();
+        let want = self.lock().waiting.reader.want(&inner.edge.log)?;
+        Some((want.topic_id, want.partition, want.offset, want.since_ns, want.end))
+    }
+
+    fn feed(&self, page: &Page) {
+        let inner = self.engine.get().lock();
+        self.lock().waiting.reader.feed(&inner.edge.log, Arc::clone(&page.inner));
+    }
+
+    #[getter]
     fn messages(&self) -> u64 {
         self.lock().pulled.messages
     }
@@ -217,5 +232,38 @@ impl Reader {
     fn keep_alive(&self) -> bool {
         let state = self.lock();
         state.waiting.is_chunked && state.waiting.connection != response::Connection::Close
+    }
+}
+
+/// Verified batches of one partition that were read from disk, for [`Reader::feed`].
+#[pyclass(frozen, module = "sprawl._native")]
+pub struct Page {
+    pub inner: Arc<page::Page>,
+}
+
+#[pymethods]
+impl Page {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        want: (u64, u16, u64, i64, u64),
+        end: u64,
+        parts: Vec<PyBackedBytes>,
+        gaps: Vec<(u64, u64)>,
+    ) -> PyResult<Self> {
+        let (topic_id, partition, offset, since_ns, until) = want;
+        let want = Want { topic_id, partition, offset, since_ns, end: until };
+        let made = py.detach(|| {
+            let slices: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
+            let bytes = slices.concat();
+            page::Page::new(&want, end, bytes, gaps)
+        });
+        let inner = made.map_err(PyValueError::new_err)?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    #[getter]
+    fn end(&self) -> u64 {
+        self.inner.end()
     }
 }

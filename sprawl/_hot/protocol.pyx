@@ -19,6 +19,7 @@ cdef extern from "time.h" nogil:
         CLOCK_REALTIME
 
 from collections import deque
+from functools import partial
 
 from sprawl.limits import (
     BODY_IDLE_TIMEOUT_S,
@@ -40,6 +41,7 @@ cdef enum:
     CLOSE = 5
     FULL = 6
     BEGUN = 7
+    HELD = 8
 
 # How far a request has come, as in native/src/connection.rs.
 cdef enum:
@@ -115,6 +117,10 @@ cdef class Listener:
     cdef object streams
     cdef double heartbeats_due
     cdef long long swept_ns
+    cdef list held
+    cdef list unsynced
+    cdef object wake_committer
+    cdef object read_disk
     cdef public Histogram receive_time
     cdef public Histogram deliver_time
     cdef public Histogram tick_time
@@ -140,6 +146,10 @@ cdef class Listener:
         self.streams = deque()
         self.heartbeats_due = 0.0
         self.swept_ns = 0
+        self.held = []
+        self.unsynced = []
+        self.wake_committer = None
+        self.read_disk = None
         self.receive_time = Histogram()
         self.deliver_time = Histogram()
         self.tick_time = Histogram()
@@ -223,7 +233,9 @@ cdef class Listener:
         cdef Watch watch
         cdef long long started = read_clock(CLOCK_MONOTONIC)
         self.tick_scheduled = False
-        woken, born = self.engine.end_tick(self.now())
+        woken, born, has_commit = self.engine.end_tick(self.now())
+        if has_commit:
+            self.wake_committer()
         if born and self.awaiting:
             for watch in list(self.awaiting):
                 if watch.reader.adopt(born):
@@ -232,13 +244,59 @@ cdef class Listener:
                 if not watch.reader.awaits_topics:
                     self.awaiting.discard(watch)
         if woken:
-            for handle in (woken if len(woken) == 1 else dict.fromkeys(woken)):
-                watchers = self.by_handle.get(handle)
-                if watchers is not None:
-                    for watch in list(watchers):
-                        self.fire(watch)
+            self.wake_readers(woken)
         cdef long long elapsed = read_clock(CLOCK_MONOTONIC) - started
         self.tick_time.add(elapsed)
+
+    cdef void wake_readers(self, list woken):
+        cdef Watch watch
+        for handle in (woken if len(woken) == 1 else dict.fromkeys(woken)):
+            watchers = self.by_handle.get(handle)
+            if watchers is not None:
+                for watch in list(watchers):
+                    self.fire(watch)
+
+    # The disk tier
+
+    def use_disk(self, wake_committer, read_disk):
+        """Connects the disk tier: ``wake_committer()`` is called when a tick left something to commit, and
+        ``read_disk(want, done)`` calls ``done(page)`` in the loop, with ``None`` when the disk cannot be read."""
+        self.wake_committer = wake_committer
+        self.read_disk = read_disk
+
+    def synced(self, end_lsn, mark):
+        """Everything up to ``mark`` is on disk: all answers that waited for it leave, its readers are woken."""
+        cdef Protocol protocol
+        woken = self.engine.synced(end_lsn, mark)
+        held, self.held = self.held, []
+        for protocol in held:
+            protocol.is_held = False
+            protocol.release()
+        if self.unsynced:
+            ready = [call for due, call in self.unsynced if due <= mark]
+            self.unsynced = [entry for entry in self.unsynced if entry[0] > mark]
+            for call in ready:
+                call()
+        if woken:
+            self.wake_readers(woken)
+
+    def when_synced(self, mark, callback):
+        """Calls ``callback`` when ``mark`` is on disk."""
+        self.unsynced.append((mark, callback))
+        self.schedule()
+
+    def fetch(self, reader, callback):
+        """Reads from disk what ``reader`` wants and calls ``callback(is_fed)``; False when it wants nothing."""
+        want = reader.want
+        if want is None:
+            return False
+        self.read_disk(want, partial(self._fetched, reader, callback))
+        return True
+
+    def _fetched(self, reader, callback, page):
+        if page is not None:
+            reader.feed(page)
+        callback(page is not None)
 
     cdef void fire(self, Watch watch):
         if watch.protocol is not None:
@@ -323,6 +381,8 @@ cdef class Protocol:
     cdef bint is_at_end
     cdef bint ends
     cdef bint pump_scheduled
+    cdef bint is_held
+    cdef bint is_fetching
 
     def __cinit__(self, Listener listener):
         self.listener = listener
@@ -369,10 +429,10 @@ cdef class Protocol:
     def eof_received(self):
         # A client that has sent everything may still wait for its answers: the connection ends after the last.
         # Whether it still reads cannot be seen before something is written, so a long poll is answered now.
-        if not (self.is_cold or self.is_full or self.reader is not None):
+        if not (self.is_cold or self.is_full or self.is_held or self.reader is not None):
             return False
         self.is_at_end = True
-        if self.is_waiting:
+        if self.is_waiting and not self.is_fetching:
             self.answer_wait()
         return True
 
@@ -399,6 +459,8 @@ cdef class Protocol:
                 self.shut()
         elif step is None:
             self.check_inside()
+        elif step is True:
+            self.hold()
         else:
             self.take(step)
 
@@ -489,6 +551,9 @@ cdef class Protocol:
             self.due_ns = 0
             self.check_inside()
             return
+        if kind == HELD:
+            self.hold()
+            return
         listener.inside.discard(self)
         self.due_ns = 0
         if kind == COLD:
@@ -503,7 +568,7 @@ cdef class Protocol:
             self.due_ns = until_ns
             listener.waiting.add(self)
             listener.add_watch(payload, None, self)
-            if listener.is_draining:
+            if not self.fetch() and listener.is_draining:
                 self.answer_wait()
         elif kind == STREAM:
             self.reader = payload
@@ -518,6 +583,34 @@ cdef class Protocol:
                 listener.loop.call_soon(self._answer_more)
         elif kind == CLOSE:
             self.shut()
+
+    cdef void hold(self):
+        """Answers wait for the disk: the next commit that covers them lets them go."""
+        if not self.is_held:
+            self.is_held = True
+            self.listener.held.append(self)
+        self.check_inside()
+
+    cdef void release(self):
+        if not self.is_open:
+            return
+        step = self.connection.release(self.listener.now())
+        if step is True:
+            self.hold()
+            return
+        if not self.is_paused:
+            self.set_reading(True)
+        if step is None or type(step) is bytes:
+            if step is not None:
+                self.transport.write(step)
+            self.check_inside()
+            if self.is_at_end or (self.ends and not self.connection.inside):
+                self.shut()
+        else:
+            self.take(step)
+            if self.is_at_end and step[1] == BEGUN:
+                self.shut()
+        self.listener.schedule()
 
     def _answer_more(self):
         if self.is_full and self.is_open and not self.is_paused:
@@ -566,7 +659,7 @@ cdef class Protocol:
                 self.due_ns = 0
                 listener.inside.discard(self)
             # A long line of a stream is held, too; only what waits behind an open answer stops the reading.
-            if self.is_cold or self.is_full or self.reader is not None:
+            if self.is_cold or self.is_full or self.is_held or self.reader is not None:
                 if self.connection.held > PENDING_INPUT_BYTES_MAX:
                     self.set_reading(False)
 
@@ -596,8 +689,30 @@ cdef class Protocol:
     # Reading from the log
 
     cdef void wake(self):
+        if self.is_fetching:
+            return
         if self.is_waiting:
             if self.reader.is_ready:
+                self.answer_wait()
+        else:
+            self.pump()
+
+    cdef bint fetch(self):
+        """Asks the disk for what the reader wants; False when it wants nothing, or asked before."""
+        if self.is_fetching or self.listener.read_disk is None:
+            return self.is_fetching
+        self.is_fetching = self.listener.fetch(self.reader, partial(self._fetched, self.reader))
+        return self.is_fetching
+
+    def _fetched(self, reader, is_fed):
+        if reader is not self.reader:
+            return
+        self.is_fetching = False
+        if not is_fed:
+            # What the disk cannot give is no answer: the client tries again, here or elsewhere.
+            self.abort()
+        elif self.is_waiting:
+            if not self.fetch():
                 self.answer_wait()
         else:
             self.pump()
@@ -609,6 +724,7 @@ cdef class Protocol:
         listener.drop_watch(self.reader)
         listener.waiting.discard(self)
         self.reader = None
+        self.is_fetching = False
         self.is_waiting = False
         self.due_ns = 0
 
@@ -627,7 +743,7 @@ cdef class Protocol:
         cdef long long started
         cdef object reader = self.reader
         cdef long long now
-        if reader is None or self.is_paused or not self.is_open:
+        if reader is None or self.is_paused or not self.is_open or self.is_fetching:
             return
         started = read_clock(CLOCK_MONOTONIC)
         now = started + self.listener.offset_ns
@@ -642,6 +758,8 @@ cdef class Protocol:
                 self.end_stream(False)
                 break
             if data is None or self.is_paused or not reader.more:
+                if reader.more and not self.is_paused:
+                    self.fetch()
                 break
         else:
             if not self.pump_scheduled:
@@ -680,5 +798,5 @@ cdef class Protocol:
             self.answer_wait()
         elif self.reader is not None:
             self.end_stream(True)
-        elif not self.connection.inside and not self.is_full:
+        elif not self.connection.inside and not self.is_full and not self.is_held:
             self.shut()

@@ -43,6 +43,7 @@ class EdgeServer:
         new_listener: NewListener,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         caps: ConnectionCaps | None = None,
+        connected: Callable[[Listener], None] = lambda listener: None,
     ) -> None:
         self._engine = engine
         self._view = view
@@ -50,6 +51,7 @@ class EdgeServer:
         self._new_listener = new_listener
         self._loop = asyncio.get_running_loop()
         self._caps = caps or ConnectionCaps()
+        self._connected = connected
         self._ports: list[_Port] = []
         self._timers: list[asyncio.Task[None]] = []
         self._subscriptions = Subscriptions(
@@ -77,6 +79,7 @@ class EdgeServer:
         """Begins to accept on bound sockets; after return a client is answered."""
         main = self._port(is_health_port=False)
         self._subscriptions.attach(main.listener)
+        self._connected(main.listener)
         await main.listen(self._loop, http_sockets)
         if health_sockets:
             health = self._port(is_health_port=True)

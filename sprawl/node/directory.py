@@ -5,7 +5,8 @@ its lock until it is released. Invariants: one process per directory; ``node.jso
 whole and synced; a directory that cannot be read is refused, never started empty. Raises
 ``StartError``. Source: docs/design/node.md.
 
-Layout: ``LOCK`` (locked by flock, holds the pid for people), ``node.json`` (format 1).
+Layout: ``LOCK`` (locked by flock, holds the pid for people), ``node.json`` (format 2; format 1, which
+lacks ``clean`` and ``has_log``, is read and replaced), ``log/`` (the disk tier's, docs/design/disk.md).
 """
 
 import errno
@@ -13,15 +14,17 @@ import fcntl
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from sprawl.errors import StartError
 from sprawl.limits import NODE_FILE_BYTES_MAX, NODE_ID_BYTES_MAX
+from sprawl.log.place import is_rocksdb
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+FORMATS_READ: Final = (1, 2)
 LOCK_NAME: Final = "LOCK"
 NODE_NAME: Final = "node.json"
 _FRESH_NAME: Final = "node.json.new"
@@ -31,23 +34,50 @@ _NEUTRAL_NAMES: Final = frozenset({LOCK_NAME, _FRESH_NAME, "lost+found"})
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What ``node.json`` holds; ``boot_counter`` counts from 1 at the first start."""
+    """What ``node.json`` holds; ``boot_counter`` counts from 1 at the first start.
+
+    ``clean`` is false while a node runs and true after an orderly stop. ``has_log`` says that a log
+    was made under ``log/``, so that one which is gone is missed.
+    """
 
     format: int
     node_id: str
     bind_port: int
     boot_counter: int
     version: str
+    clean: bool
+    has_log: bool
 
 
 @dataclass(slots=True)
 class Directory:
-    """A locked data directory; release it, or use it as a context manager."""
+    """A locked data directory; release it, or use it as a context manager.
+
+    ``was_clean`` tells how the start before this one ended; true at the first start.
+    """
 
     path: Path
     identity: Identity
+    was_clean: bool
     warnings: tuple[str, ...]
     _lock: int
+
+    def note_log(self) -> None:
+        """Notes that the log was made; synced on return. Raises StartError when it cannot."""
+        if not self.identity.has_log:
+            self._sign(replace(self.identity, has_log=True))
+
+    def sign_clean(self) -> None:
+        """Notes an orderly end, as its last act; synced on return. Raises StartError."""
+        self._sign(replace(self.identity, clean=True))
+
+    def _sign(self, identity: Identity) -> None:
+        assert self._lock >= 0, "the directory was released"
+        try:
+            _write_identity(self.path, identity)
+        except OSError as error:
+            raise _unreadable(self.path / NODE_NAME, error.strerror or str(error)) from error
+        self.identity = identity
 
     def release(self) -> None:
         """Gives the lock back; twice does nothing."""
@@ -81,11 +111,11 @@ def open_directory(
         with _Turn(base):
             chosen, warnings = _choose(base, bind_port)
             chosen.mkdir(parents=True, exist_ok=True)
+            # Looked at before the lock file is made: what is not ours stays as it is.
+            _read_ours(chosen)
             lock = _lock(chosen)
             try:
-                found = _read_identity(chosen)
-                if found is None:
-                    _require_empty(chosen)
+                found = _read_ours(chosen)
                 identity = _next_identity(found, bind_port, node_id, version, make_id)
                 warnings += _differences(chosen, found, identity)
                 _write_identity(chosen, identity)
@@ -95,7 +125,8 @@ def open_directory(
     except OSError as error:
         at_fault = error.filename or path
         raise _unreadable(Path(os.fsdecode(at_fault)), error.strerror or str(error)) from error
-    return Directory(chosen, identity, tuple(warnings), lock)
+    was_clean = found is None or found.clean
+    return Directory(chosen, identity, was_clean, tuple(warnings), lock)
 
 
 class _Turn:
@@ -119,6 +150,7 @@ def _choose(base: Path, bind_port: int) -> tuple[Path, list[str]]:
     own = base / str(bind_port)
     if own.exists():
         return own, []
+    _refuse_rocksdb(base)
     found = _read_identity(base)
     if found is None and _is_empty(base):
         return base, []
@@ -136,9 +168,24 @@ def _is_empty(path: Path) -> bool:
     return all(entry.name in _NEUTRAL_NAMES for entry in path.iterdir())
 
 
-def _require_empty(path: Path) -> None:
-    if not _is_empty(path):
-        raise _unreadable(path, f"it holds files but no {NODE_NAME}; a node never starts over them")
+def _read_ours(path: Path) -> Identity | None:
+    """The identity of a directory, None of an empty one; StartError for what is not ours."""
+    found = _read_identity(path)
+    if found is None:
+        _refuse_rocksdb(path)
+        if not _is_empty(path):
+            why = f"it holds files but no {NODE_NAME}; a node never starts over them"
+            raise _unreadable(path, why)
+    return found
+
+
+def _refuse_rocksdb(path: Path) -> None:
+    if is_rocksdb(path):
+        raise _unreadable(
+            path,
+            "it is a RocksDB database, which this version does not read; "
+            "choose another with -diskStoragePath",
+        )
 
 
 def _lock(path: Path) -> int:
@@ -176,8 +223,9 @@ def _read_identity(path: Path) -> Identity | None:
         raise _unreadable(file, f"not JSON: {error}") from error
     if not isinstance(members, dict) or type(members.get("format")) is not int:
         raise _unreadable(file, "no format number")
-    if members["format"] != FORMAT:
-        raise _unreadable(file, f"format {members['format']}, this version reads {FORMAT}")
+    if members["format"] not in FORMATS_READ:
+        read = " and ".join(map(str, FORMATS_READ))
+        raise _unreadable(file, f"format {members['format']}, this version reads {read}")
     return _identity_of(file, members)
 
 
@@ -192,7 +240,13 @@ def _identity_of(file: Path, members: dict[str, object]) -> Identity:
         raise _unreadable(file, "bind_port is not a port")
     if type(boot_counter) is not int or boot_counter < 1:
         raise _unreadable(file, "boot_counter is not a count")
-    return Identity(FORMAT, node_id, bind_port, boot_counter, version)
+    # Format 1 kept no log and did not say how it ended.
+    clean, has_log = members.get("clean", False), members.get("has_log", False)
+    if members["format"] != 1 and not {"clean", "has_log"} <= members.keys():
+        raise _unreadable(file, "clean or has_log is missing")
+    if not isinstance(clean, bool) or not isinstance(has_log, bool):
+        raise _unreadable(file, "clean or has_log is not true or false")
+    return Identity(FORMAT, node_id, bind_port, boot_counter, version, clean, has_log)
 
 
 def _next_identity(
@@ -203,8 +257,17 @@ def _next_identity(
     make_id: Callable[[], str],
 ) -> Identity:
     if found is None:
-        return Identity(FORMAT, node_id or make_id(), bind_port, 1, version)
-    return Identity(FORMAT, node_id or found.node_id, bind_port, found.boot_counter + 1, version)
+        return Identity(
+            FORMAT, node_id or make_id(), bind_port, 1, version, clean=False, has_log=False
+        )
+    return replace(
+        found,
+        node_id=node_id or found.node_id,
+        bind_port=bind_port,
+        boot_counter=found.boot_counter + 1,
+        version=version,
+        clean=False,
+    )
 
 
 def _differences(path: Path, found: Identity | None, identity: Identity) -> list[str]:

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sprawl.clock import Clock
@@ -81,7 +81,7 @@ class Node:
         if shortage := raise_file_limit(settings.connections_max):
             is_asked = settings.is_given("connections_max")
             _log.log(logging.WARNING if is_asked else logging.DEBUG, shortage)
-        rooms = self._rooms = self._build(settings, view, self.tasks)
+        rooms = self._rooms = self._build(settings, view, self.tasks, self._directory)
         view.load = SystemLoad(
             self._clock,
             view.disk_path,
@@ -90,6 +90,8 @@ class Node:
         )
         await rooms.edge.start(self._ports.http, self._ports.health)
         self.tasks.start("node.sample-load", self._sample_load(view.load))
+        if rooms.disk is not None:
+            self.tasks.start("log.tick", self._every_second(rooms.disk.tick))
         quiet_collector()
         view.state = "ready"
         self._announce()
@@ -102,7 +104,10 @@ class Node:
             if was_serving:
                 await self._drain(self._rooms, self.view.settings.drain_timeout_s if drain else 0)
             await self.tasks.stop()
+            is_kept = self._rooms.disk is None or await self._rooms.disk.stop()
             self._rooms = None
+            if drain and is_kept:
+                self._sign_clean()
             _log.info("node stopped", extra={"uptime_s": round(self.view.uptime_s(), 1)})
         if self.view.load is not None:
             self.view.load.close()
@@ -158,6 +163,13 @@ class Node:
             hurry.cancel()
             await asyncio.wait({work, hurry})
 
+    def _sign_clean(self) -> None:
+        try:
+            self._directory.sign_clean()
+        except SprawlError as error:
+            # The next start then looks at everything, as after a crash.
+            _log.warning("the orderly stop is not noted: %s", error.detail)
+
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -168,6 +180,11 @@ class Node:
         _log.error("stopping: %s", failure.detail, exc_info=failure.__cause__)
         self._exit_status = 1
         self._stop_asked.set()
+
+    async def _every_second(self, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            await act()
 
     async def _sample_load(self, load: SystemLoad) -> None:
         while True:

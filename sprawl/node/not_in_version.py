@@ -16,12 +16,8 @@ def require_available(settings: Settings, is_own_host: Callable[[str], bool]) ->
     """Raises for the first setting that asks for what is not there; the process ends with 2."""
     if settings.cloud_enabled:
         _refuse(settings, "cloud_enabled", "true", "the cloud tier", "leave it out")
-    if settings.storage_type in ("disk", "s3"):
-        tier = "the disk tier" if settings.storage_type == "disk" else "the cloud tier"
-        _refuse(settings, "storage_type", settings.storage_type, tier, "use memory")
-    asks_disk = settings.disk_enabled and settings.is_given("disk_enabled")
-    if asks_disk and settings.storage_type != "memory":
-        _refuse(settings, "disk_enabled", "true", "the disk tier", "use false")
+    if settings.storage_type == "s3":
+        _refuse(settings, "storage_type", settings.storage_type, "the cloud tier", "use disk")
     for seed in settings.seeds:
         host, _, port = seed.rpartition(":")
         bare = host.removeprefix("[").removesuffix("]")

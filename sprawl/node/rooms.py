@@ -8,10 +8,12 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from sprawl import limits
 from sprawl.broker.engine import Stats
+from sprawl.node.directory import Directory
 from sprawl.node.tasks import Tasks
 from sprawl.node.view import LiveView
 from sprawl.settings import Settings
@@ -36,25 +38,40 @@ class Serving(Protocol):
         """Takes nothing new, waits for what is open at most ``timeout_s``, closes the rest."""
 
 
+class Durable(Protocol):
+    """The disk tier, as far as the root needs it."""
+
+    async def tick(self) -> None:
+        """What is due once a second."""
+
+    async def stop(self) -> bool:
+        """Commits what is there and gives the files back; False when something was left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """In the order in which they depend on each other."""
+    """In the order in which they depend on each other; ``disk`` is None without a disk tier."""
 
     engine: Counting
     edge: Serving
+    disk: Durable | None = None
 
 
-Build = Callable[[Settings, LiveView, Tasks], Rooms]
+Build = Callable[[Settings, LiveView, Tasks, Directory], Rooms]
 
 
-def build_rooms(settings: Settings, view: LiveView, tasks: Tasks) -> Rooms:
-    """The real rooms; the compiled modules are loaded here and nowhere before."""
+def build_rooms(settings: Settings, view: LiveView, tasks: Tasks, directory: Directory) -> Rooms:
+    """The real rooms; the compiled modules are loaded here and nowhere before.
+
+    With a disk tier the log is read and taken up here. Raises StartError and LogDamaged.
+    """
     from sprawl._hot.protocol import Listener
     from sprawl._native import Engine
     from sprawl.edge.caps import ConnectionCaps
     from sprawl.edge.server import EdgeServer
 
-    engine = Engine(
+    new_engine = partial(
+        Engine,
         memory_bytes_max=settings.memory_max_size,
         chunk_bytes=limits.CHUNK_BYTES,
         dedup_keys_max=limits.DEDUP_KEYS_MAX,
@@ -64,5 +81,25 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks) -> Rooms:
         auto_create=settings.auto_create_topics,
     )
     caps = ConnectionCaps(settings.connections_max, settings.connections_per_address_max)
-    edge = EdgeServer(engine, view, spawn=tasks.start, new_listener=Listener, caps=caps)
-    return Rooms(engine, edge)
+    new_edge = partial(
+        EdgeServer, view=view, spawn=tasks.start, new_listener=Listener, caps=caps
+    )
+    if not settings.has_disk:
+        engine = new_engine()
+        return Rooms(engine, new_edge(engine))
+
+    from sprawl.log.tier import open_tier
+
+    engine, disk = open_tier(
+        directory.path,
+        lambda end_lsn: new_engine(disk_lsn=end_lsn),
+        is_new=not directory.identity.has_log,
+        was_clean=directory.was_clean,
+        disk_bytes_max=settings.disk_bytes_bound,
+        memory_bytes_max=settings.memory_max_size,
+        memory_age_s=settings.memory_to_disk_age,
+        clock=view.clock,
+        failed=tasks.fail,
+    )
+    directory.sign_log()
+    return Rooms(engine, new_edge(engine, connected=disk.start), disk)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from sprawl.errors import TaskFailed
+from sprawl.errors import SprawlError, TaskFailed
 
 
 class Tasks:
@@ -34,6 +34,12 @@ class Tasks:
         self._running[task] = None
         task.add_done_callback(self._ended)
         return task
+
+    def fail(self, error: SprawlError) -> None:
+        """A part of the node that is no task has failed for good: stops the node."""
+        failure = TaskFailed(error.detail)
+        failure.__cause__ = error
+        self._on_failure(failure)
 
     async def stop(self) -> None:
         """Cancels all, the youngest first, and returns when all have ended."""

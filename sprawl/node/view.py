@@ -39,6 +39,7 @@ class LiveView:
         self.health_port = ports.health_port or None
         self.started_ns = clock.now_ns()
         self.disk_path = str(directory.path)
+        self.clock = clock
         self._clock = clock
         self._since_ns = clock.monotonic_ns()
 
@@ -58,7 +59,7 @@ class LiveView:
     @property
     def storage_type_effective(self) -> str:
         """What is on in this version."""
-        return "memory"
+        return "disk" if self.settings.has_disk else "memory"
 
     @property
     def memory_bytes_max(self) -> int:

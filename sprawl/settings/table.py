@@ -389,6 +389,16 @@ class Settings:
         return f"./data/{self.bind_port}"
 
     @property
+    def has_disk(self) -> bool:
+        """Whether the disk tier is on."""
+        return self.disk_enabled and self.storage_type != "memory"
+
+    @property
+    def disk_bytes_bound(self) -> int:
+        """Bytes that the disk tier may hold; 0 for no bound but the disk's own."""
+        return self.disk_max_size if self.is_given("disk_max_size") else 0
+
+    @property
     def storage_type_asked(self) -> str:
         """``s3``, ``disk`` or ``memory``: what was asked for, whatever is on."""
         if self.storage_type == "memory":

@@ -14,6 +14,8 @@ pub const ENVELOPE_BYTES_MAX: usize = ENVELOPE_LEN + BATCH_BYTES_MAX;
 pub const VERSION: u8 = 1;
 /// Kind of an envelope that holds a batch of a client.
 pub const KIND_BATCH: u8 = 1;
+/// Kind of an envelope that holds a batch of `$sys.topics`: topics made, changed or forgotten.
+pub const KIND_TOPICS: u8 = 2;
 const CHECKED_FROM: usize = 16;
 
 /// What the log says of one batch.

@@ -2,7 +2,8 @@
 //!
 //! In: bytes and integers (time is a parameter, so is randomness). Out: bytes and events. There is no Python, clock,
 //! thread or I/O in this crate, and no `unsafe` outside `arena`. Read in this order: `ids`, `envelope`, `batch`
-//! (the formats), `ring` and `log` (where messages lie), `slots`, `route`, `hashring`, `trie` (who holds what),
+//! (the formats), `ring` and `log` (where messages lie), `disk` (how they
+//! lie in files), `slots`, `route`, `hashring`, `trie` (who holds what),
 //! `http` and `json` (what clients send), `edge` (a connection: bytes in, answers out).
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -10,6 +11,7 @@
 pub mod arena;
 pub mod batch;
 pub mod cursor;
+pub mod disk;
 pub mod edge;
 pub mod envelope;
 pub mod hashring;

@@ -63,3 +63,9 @@ pub const COLD_BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const BUFFERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of answers of one connection at which its further requests wait.
 pub const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of one value on disk: the payload of 16 pages of 4 KiB.
+pub const DISK_VALUE_BYTES_MAX: usize = 65_520;
+/// Bytes of log that one window covers, so that its entries hold positions in 32 bits with room to spare.
+pub const WINDOW_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Bytes of the state of one topic as `$sys.topics` holds it, so that it fits into one value of a snapshot.
+pub const TOPIC_STATE_BYTES_MAX: usize = 32 * 1024;

@@ -100,10 +100,14 @@ codes! {
     NotAvailable "not_available" 501 false "Not available in this version";
     /// Too many bytes or requests in flight.
     Busy "busy" 503 true "Server is too busy";
+    /// More bytes wait for the disk than may.
+    DiskBehind "disk_behind" 503 true "Disk behind";
     /// The node is stopping.
     Draining "draining" 503 true "Draining";
     /// The memory tier is full of what may not be dropped.
     StorageFull "storage_full" 507 true "Storage full";
+    /// Stored bytes that do not hold what they say; never an answer.
+    LogDamaged "log_damaged" 0 false "Log damaged";
     /// A member that an alias route needs is absent (the original's spelling of `missing_member`).
     MissingField "missing_field" 400 false "Missing field";
 }

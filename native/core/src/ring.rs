@@ -33,12 +33,12 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// An empty ring of at most `bytes_max` bytes in chunks of `chunk_bytes`.
+    /// An empty ring of at most `bytes_max` bytes in chunks of `chunk_bytes`, whose first byte lies at `first_lsn`.
     ///
     /// # Panics
     /// When it would hold fewer than two chunks: settings are checked before.
     #[must_use]
-    pub fn new(bytes_max: usize, chunk_bytes: usize) -> Self {
+    pub fn new(bytes_max: usize, chunk_bytes: usize, first_lsn: u64) -> Self {
         assert!(
             bytes_max >= 2 * chunk_bytes,
             "ring of {bytes_max} bytes holds fewer than two chunks of {chunk_bytes}"
@@ -47,7 +47,7 @@ impl Ring {
             sealed: VecDeque::new(),
             first_number: 0,
             tail: Tail::new(chunk_bytes),
-            tail_lsn: 0,
+            tail_lsn: first_lsn,
             chunk_bytes,
             bytes_max,
             allocated: chunk_bytes,
@@ -119,6 +119,46 @@ impl Ring {
         Slice::new(self.chunk(position.chunk)?, start..start + size)
     }
 
+    /// Views of the bytes `[first, end)` by log position, in order.
+    ///
+    /// # Panics
+    /// When they are not all held: the caller knows what it has kept.
+    #[must_use]
+    pub fn range(&self, first: u64, end: u64) -> Vec<Slice> {
+        assert!(self.memory_tail() <= first && end <= self.head_lsn(), "log bytes {first}..{end} are not held");
+        let after = self.sealed.partition_point(|s| s.base_lsn <= first);
+        let mut slices = Vec::new();
+        let mut at = after.saturating_sub(1);
+        let mut lsn = first;
+        while lsn < end {
+            let (base, chunk) = match self.sealed.get(at) {
+                Some(sealed) => (sealed.base_lsn, &sealed.chunk),
+                None => (self.tail_lsn, self.tail.chunk()),
+            };
+            let stop = end.min(base + chunk.len() as u64);
+            if stop > lsn {
+                let inside = |lsn: u64| usize::try_from(lsn - base).expect("chunks are below 4 GiB");
+                slices.extend(Slice::new(chunk, inside(lsn)..inside(stop)));
+                lsn = stop;
+            }
+            at += 1;
+        }
+        slices
+    }
+
+    /// Log position after the oldest sealed chunk.
+    #[must_use]
+    pub fn oldest_end_lsn(&self) -> Option<u64> {
+        let oldest = self.sealed.front()?;
+        Some(oldest.base_lsn + oldest.chunk.len() as u64)
+    }
+
+    /// The chunk after the oldest one.
+    #[must_use]
+    pub fn second_chunk(&self) -> Option<&Arc<Chunk>> {
+        self.chunk(self.first_number + 1)
+    }
+
     /// The published bytes of a chunk.
     #[must_use]
     pub fn chunk(&self, number: u32) -> Option<&Arc<Chunk>> {
@@ -156,7 +196,7 @@ mod tests {
 
     #[test]
     fn appends_are_contiguous_and_ordered() {
-        let mut ring = Ring::new(64, 16);
+        let mut ring = Ring::new(64, 16, 0);
         let a = put(&mut ring, b"0123456789");
         let b = put(&mut ring, b"abcdefghij");
         assert_eq!((a.chunk, a.byte, b.chunk, b.byte), (0, 0, 1, 0));
@@ -168,7 +208,7 @@ mod tests {
 
     #[test]
     fn eviction_frees_the_oldest_and_views_survive_it() {
-        let mut ring = Ring::new(32, 16);
+        let mut ring = Ring::new(32, 16, 0);
         let a = put(&mut ring, b"0123456789");
         put(&mut ring, b"abcdefghij");
         let view = ring.slice(a, 10).unwrap();
@@ -180,8 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn a_range_of_the_log_is_its_bytes_in_order() {
+        let mut ring = Ring::new(64, 16, 1000);
+        for bytes in [&b"0123456789"[..], b"abcdefghij", b"KLMNOPQRST"] {
+            put(&mut ring, bytes);
+        }
+        let text = |first, end| {
+            ring.range(first, end).iter().flat_map(|s| s.to_vec()).map(char::from).collect::<String>()
+        };
+        assert_eq!(text(1000, 1030), "0123456789abcdefghijKLMNOPQRST");
+        assert_eq!((text(1009, 1011), text(1020, 1021)), ("9a".to_owned(), "K".to_owned()));
+        assert_eq!((text(1030, 1030), ring.oldest_end_lsn()), (String::new(), Some(1010)));
+    }
+
+    #[test]
     fn an_oversized_append_gets_its_own_chunk() {
-        let mut ring = Ring::new(64, 16);
+        let mut ring = Ring::new(64, 16, 0);
         put(&mut ring, b"x");
         let big = put(&mut ring, &[7; 40]);
         let after = put(&mut ring, b"y");

@@ -23,6 +23,7 @@ fn edge() -> Edge {
         seed: 3,
         auto_create: true,
         delete_grace_s: 10,
+        disk_lsn: None,
     };
     Edge::new(Log::new(setup, Arc::new(SlotTable::single("n", 1).unwrap())))
 }

@@ -176,6 +176,7 @@ impl Twin {
             seed: 7,
             auto_create: true,
             delete_grace_s: 10,
+            disk_lsn: None,
         };
         Self {
             log: Log::new(setup, Arc::new(SlotTable::single("n", 1).unwrap())),

@@ -29,6 +29,7 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         seed: 1,
         auto_create: true,
         delete_grace_s: 1,
+        disk_lsn: None,
     };
     let mut edge = Edge::new(Log::new(setup, Arc::new(SlotTable::single("n", 1).expect("a table"))));
     let mut connection = Connection::new(1, true);

@@ -1,9 +1,12 @@
 """The data directory: the three rules, the lock, and what is refused."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,11 +37,13 @@ def test_a_fresh_directory_gets_an_identity_that_stays(tmp_path: Path) -> None:
     with opened(path) as first:
         assert (first.path, first.warnings) == (path, ())
         assert identity(path) == {
-            "format": 1,
+            "format": 2,
             "node_id": "made-7946",
             "bind_port": 7946,
             "boot_counter": 1,
             "version": "0.1.0",
+            "clean": False,
+            "has_log": False,
         }
     with open_directory(str(path), 7946, "", "0.1.0", lambda: "another") as second:
         assert (second.identity.node_id, second.identity.boot_counter) == ("made-7946", 2)
@@ -116,7 +121,8 @@ def test_a_refused_second_start_leaves_the_first_ones_identity(tmp_path: Path) -
         assert (tmp_path / "node.json").read_bytes() == before
 
 
-GOOD = {"format": 1, "node_id": "n", "bind_port": 7946, "boot_counter": 1, "version": "0.1.0"}
+OLD = {"format": 1, "node_id": "n", "bind_port": 7946, "boot_counter": 1, "version": "0.1.0"}
+GOOD = OLD | {"format": 2, "clean": True, "has_log": True}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,11 @@ GOOD = {"format": 1, "node_id": "n", "bind_port": 7946, "boot_counter": 1, "vers
         (b"\xff\xfe", "not JSON"),
         (b"[]", "no format number"),
         (b"{}", "no format number"),
-        (json.dumps(GOOD | {"format": 2}).encode(), "format 2, this version reads 1"),
+        (json.dumps(GOOD | {"format": 3}).encode(), "format 3, this version reads 1 and 2"),
+        (json.dumps(GOOD | {"format": 0}).encode(), "format 0, this version reads 1 and 2"),
+        (json.dumps(OLD | {"format": 2}).encode(), "clean or has_log is missing"),
+        (json.dumps(GOOD | {"clean": 1}).encode(), "clean or has_log is not true or false"),
+        (json.dumps(GOOD | {"has_log": None}).encode(), "clean or has_log is not true or false"),
         (json.dumps(GOOD | {"format": True}).encode(), "no format number"),
         (json.dumps(GOOD | {"node_id": ""}).encode(), "node_id is not"),
         (json.dumps(GOOD | {"bind_port": "7946"}).encode(), "bind_port is not"),
@@ -144,6 +154,105 @@ def test_a_node_never_starts_over_an_identity_it_cannot_read(
     assert error.code == "directory_unreadable"
     assert f"{tmp_path}/node.json: {why}" in error.detail
     assert (tmp_path / "node.json").read_bytes() == content
+
+
+def test_an_identity_of_the_format_before_is_read_and_replaced(tmp_path: Path) -> None:
+    (tmp_path / "node.json").write_text(json.dumps(OLD | {"boot_counter": 6}))
+    with opened(tmp_path) as directory:
+        assert (directory.identity.node_id, directory.identity.boot_counter) == ("n", 7)
+        assert not directory.was_clean
+        assert identity(tmp_path)["format"] == 2
+
+
+def test_a_node_is_clean_only_between_an_orderly_end_and_the_next_start(tmp_path: Path) -> None:
+    with opened(tmp_path) as first:
+        assert first.was_clean
+        assert identity(tmp_path)["clean"] is False
+    with opened(tmp_path) as second:
+        assert not second.was_clean
+        second.sign_clean()
+        assert identity(tmp_path)["clean"] is True
+    with opened(tmp_path) as third:
+        assert third.was_clean
+        assert identity(tmp_path)["clean"] is False
+        assert third.identity.boot_counter == 3
+
+
+def test_a_log_once_made_stays_noted(tmp_path: Path) -> None:
+    with opened(tmp_path) as first:
+        first.note_log()
+        first.note_log()
+        assert identity(tmp_path) == dataclasses.asdict(first.identity)
+        first.sign_clean()
+    with opened(tmp_path) as second:
+        assert second.identity.has_log
+        assert second.was_clean
+
+
+def test_an_end_that_cannot_be_noted_is_told(tmp_path: Path) -> None:
+    with opened(tmp_path) as directory:
+        (tmp_path / "node.json.new").mkdir()
+        with pytest.raises(StartError, match="Is a directory"):
+            directory.sign_clean()
+        assert not directory.identity.clean
+
+
+@pytest.mark.parametrize("beside", ["MANIFEST-000004", "IDENTITY"])
+@pytest.mark.parametrize("folder", ["", "7946"])
+def test_a_rocksdb_database_is_named_and_left_alone(
+    tmp_path: Path, folder: str, beside: str
+) -> None:
+    path = tmp_path / folder
+    path.mkdir(exist_ok=True)
+    for name in ("CURRENT", "LOCK", "000007.sst", beside):
+        (path / name).touch()
+    before = sorted(tmp_path.rglob("*"))
+    error = refusal(tmp_path)
+    assert error.code == "directory_unreadable"
+    assert f"{path}: it is a RocksDB database" in error.detail
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_refused_folder_is_not_touched(tmp_path: Path) -> None:
+    own = tmp_path / "7946"
+    own.mkdir()
+    (own / "thesis.txt").touch()
+    assert "it holds files but no node.json" in refusal(tmp_path).detail
+    assert [entry.name for entry in own.iterdir()] == ["thesis.txt"]
+
+
+def test_one_directory_by_two_names_is_one_directory(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "alias").symlink_to("real")
+    with opened(tmp_path / "real"):
+        error = refusal(tmp_path / "alias")
+    assert error.code == "directory_locked"
+    assert f"in use by process {os.getpid()};" in error.detail
+
+
+@pytest.fixture
+def closed_path() -> Iterator[Path]:
+    """A folder that others may enter and nobody but root may write."""
+    with tempfile.TemporaryDirectory(prefix="sprawl-closed-") as name:
+        Path(name).chmod(0o555)
+        yield Path(name)
+
+
+def test_a_directory_that_may_not_be_written_is_refused(closed_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from sprawl.errors import StartError\n"
+        "from sprawl.node.directory import open_directory\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        "try: open_directory(sys.argv[1], 7946, '', '0.1.0', lambda: 'x')\n"
+        "except StartError as error: print(error.detail)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(closed_path)], check=True, capture_output=True, text=True
+    )
+    why = f"cannot use data directory {closed_path}/LOCK: Permission denied\n"
+    assert ended.stdout == why
+    assert list(closed_path.iterdir()) == []
 
 
 def test_a_folder_of_ours_that_lost_its_identity_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ pub fn log() -> Log {
         seed: 1,
         auto_create: true,
         delete_grace_s: 1,
+        disk_lsn: None,
     };
     Log::new(setup, Arc::new(SlotTable::single("n", 1).expect("a table of one")))
 }

@@ -7,6 +7,7 @@ use crate::http::chunked::Decoder;
 use crate::http::response::{self, Refusal};
 use crate::http::{head, Framing, Head, HttpError, Known};
 use crate::limits::{BODY_BYTES_MAX, BUFFERED_BYTES_MAX, COLD_BODY_BYTES_MAX, WRITE_BUFFER_BYTES_MAX};
+use crate::log::durable::Level;
 use crate::log::Options;
 use crate::problem::{Code, Problem};
 
@@ -87,6 +88,7 @@ enum State {
 struct Lines {
     topic: String,
     options: Options,
+    level: Option<Level>,
     rest: LinesRest,
     partial: Vec<u8>,
     keep_alive: bool,
@@ -120,6 +122,15 @@ pub struct Connection {
     is_full: bool,
     /// Whether publish and fetch are served here; else every request is the driver's (the health port).
     is_hot: bool,
+    /// Answers that wait for the disk, and how many bytes of them wait for which mark.
+    held: Vec<u8>,
+    marks: Vec<(u64, usize)>,
+    /// Where in this call's output the answers that wait begin.
+    held_from: Option<usize>,
+    /// A request other than a publish waits until no answer is held.
+    is_blocked: bool,
+    /// The connection closes when no answer is held.
+    closes: bool,
     state: State,
 }
 
@@ -135,6 +146,11 @@ impl Connection {
             has_continued: false,
             is_full: false,
             is_hot,
+            held: Vec::new(),
+            marks: Vec::new(),
+            held_from: None,
+            is_blocked: false,
+            closes: false,
             state: State::Request,
         }
     }
@@ -154,7 +170,7 @@ impl Connection {
     #[must_use]
     pub fn inside(&self) -> Inside {
         match &self.state {
-            _ if self.is_full => Inside::Nothing,
+            _ if self.is_full || self.is_blocked => Inside::Nothing,
             State::Request if self.buffer.is_empty() => Inside::Nothing,
             State::Request if self.needed == 0 => Inside::Head,
             State::Request | State::Chunked { .. } => Inside::Body,
@@ -170,6 +186,25 @@ impl Connection {
             _ => input,
         };
         head::parse(head).ok().flatten()
+    }
+
+    /// Whether answers wait for the disk.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.held_from.is_some() || !self.held.is_empty()
+    }
+
+    /// Puts this call's answers behind those that wait for the disk, if there are any.
+    fn keep(&mut self, out: &mut Vec<u8>, mark: u64) {
+        let from = if self.held.is_empty() { self.held_from.take() } else { Some(0) };
+        self.held_from = None;
+        let Some(from) = from.filter(|from| *from < out.len()) else { return };
+        self.held.extend_from_slice(&out[from..]);
+        match self.marks.last_mut() {
+            Some((last, length)) if *last >= mark => *length += out.len() - from,
+            _ => self.marks.push((mark, out.len() - from)),
+        }
+        out.truncate(from);
     }
 
     /// Whether an answer of the driver is pending.
@@ -201,12 +236,55 @@ impl Edge {
         self.stats.bytes_in += data.len() as u64;
         let now_ns = self.log.advance(now_ns);
         let before = connection.held();
-        let mut step = self.advance(connection, data, now_ns, out);
+        let mut mark = 0;
+        let mut step = self.advance(connection, data, now_ns, &mut mark, out);
         self.buffered = self.buffered + connection.held() - before;
         if self.buffered > BUFFERED_BYTES_MAX && connection.held() > before.max(SMALL_BODY_BYTES) {
             step = self.shed(connection, now_ns, out).unwrap_or(step);
         }
+        if connection.holds() {
+            connection.keep(out, mark);
+            match step {
+                Step::Close => (connection.closes, step) = (true, Step::More),
+                Step::Full => step = Step::More,
+                _ => {}
+            }
+        }
         self.stats.bytes_out += out.len() as u64;
+        step
+    }
+
+    /// Appends the answers whose mark is on disk to `out`; when none is held any more, goes on where it stopped for them.
+    pub fn release(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) -> Step {
+        let synced = self.log.synced_mark();
+        let count = connection.marks.iter().take_while(|(mark, _)| *mark <= synced).count();
+        let bytes: usize = connection.marks.drain(..count).map(|(_, bytes)| bytes).sum();
+        if bytes == connection.held.len() && out.is_empty() {
+            std::mem::swap(out, &mut connection.held);
+        } else {
+            out.extend(connection.held.drain(..bytes));
+        }
+        self.stats.bytes_out += bytes as u64;
+        if !connection.held.is_empty() {
+            return Step::More;
+        }
+        connection.held = Vec::new();
+        if connection.closes {
+            return Step::Close;
+        }
+        if !std::mem::take(&mut connection.is_blocked) && !connection.is_full {
+            return Step::More;
+        }
+        connection.is_full = false;
+        if out.len() >= WRITE_BUFFER_BYTES_MAX {
+            connection.is_full = true;
+            return Step::Full;
+        }
+        let start = out.len();
+        let mut more = Vec::new();
+        let step = self.receive(connection, &[], now_ns, &mut more);
+        debug_assert!(start <= out.len());
+        out.extend_from_slice(&more);
         step
     }
 
@@ -241,14 +319,21 @@ impl Edge {
         self.forget(connection);
     }
 
-    fn advance(&mut self, connection: &mut Connection, data: &[u8], now_ns: i64, out: &mut Vec<u8>) -> Step {
+    fn advance(
+        &mut self,
+        connection: &mut Connection,
+        data: &[u8],
+        now_ns: i64,
+        mark: &mut u64,
+        out: &mut Vec<u8>,
+    ) -> Step {
         match connection.state {
             State::Closed => return Step::More,
             State::Pending => {
                 connection.buffer.extend_from_slice(data);
                 return Step::More;
             }
-            _ if connection.is_full => {
+            _ if connection.is_full || connection.is_blocked => {
                 connection.buffer.extend_from_slice(data);
                 return Step::More;
             }
@@ -269,17 +354,26 @@ impl Edge {
         let mut at = 0;
         let mut step = Step::More;
         while at < input.len() {
-            if out.len() >= WRITE_BUFFER_BYTES_MAX {
+            if out.len() + connection.held.len() >= WRITE_BUFFER_BYTES_MAX {
                 connection.is_full = true;
                 step = Step::Full;
                 break;
             }
+            let before = out.len();
             let served = match &mut connection.state {
                 State::Request => self.serve(connection, &input[at..], now_ns, out),
                 State::Chunked { .. } => self.collect(connection, &input[at..], now_ns, out),
                 State::Lines(_) => Ok(self.lines(connection, &input[at..], now_ns, out)),
                 State::Pending | State::Closed => break,
             };
+            let hold = self.take_hold();
+            if hold > 0 {
+                *mark = hold;
+                connection.held_from.get_or_insert(before);
+            }
+            if connection.is_blocked {
+                break;
+            }
             match served {
                 Ok(Served::Next(consumed)) => at += consumed,
                 Ok(Served::Starved) => break,
@@ -367,6 +461,10 @@ impl Edge {
     ) -> Result<Served, Problem> {
         let Some(head) = head::parse(input).map_err(HttpError::problem)? else { return Ok(Served::Starved) };
         let hot = route(&head).filter(|_| connection.is_hot);
+        if connection.holds() && !matches!(hot, Some(Hot::Publish(_) | Hot::Alias)) {
+            connection.is_blocked = true;
+            return Ok(Served::Starved);
+        }
         let bound = if hot.is_some() { BODY_BYTES_MAX } else { COLD_BODY_BYTES_MAX };
         let is_lines =
             matches!(hot, Some(Hot::Publish(_))) && is_media_type(head.get(Known::ContentType), NDJSON);
@@ -485,9 +583,9 @@ impl Edge {
         let Some(Hot::Publish(topic)) = route(head) else { return Ok(Served::Starved) };
         // A refusal here ends the connection: its body is not worth reading.
         Self::check_origin(head)?;
-        let asked = Asked::parse(&exchange)?;
+        let asked = Asked::parse(&exchange, self.log.has_disk())?;
         asked.check_lines()?;
-        self.target(&topic, now_ns)?;
+        let index = self.target(&topic, now_ns)?;
         Self::ask_for_body(connection, head, out);
         connection.has_continued = false;
         let rest = match head.framing {
@@ -495,11 +593,13 @@ impl Edge {
             _ => LinesRest::Chunked(Decoder::new()),
         };
         self.begin(&exchange, 200, NDJSON, out);
-        out.extend_from_slice(b"Sprawl-Durability: memory\r\n");
+        let reached = asked.level.unwrap_or_else(|| self.log.level_of(index));
+        response::header(out, "Sprawl-Durability", reached.as_str().as_bytes());
         response::begin_chunks(out);
         connection.state = State::Lines(Box::new(Lines {
             topic: topic.into_owned(),
             options: asked.options,
+            level: asked.level,
             rest,
             partial: Vec::new(),
             keep_alive: head.keep_alive,
@@ -567,7 +667,7 @@ impl Edge {
     fn line(&mut self, lines: &Lines, line: &[u8], now_ns: i64, results: &mut Vec<u8>) {
         let line = line.trim_ascii();
         if !line.is_empty() {
-            self.publish_line(&lines.topic, line, &lines.options, now_ns, results);
+            self.publish_line(&lines.topic, line, &lines.options, lines.level, now_ns, results);
             results.push(b'\n');
         }
     }

@@ -187,6 +187,10 @@ impl Fetch {
             From::Place(start) => {
                 for place in &mut places {
                     place.next = log.resolve(place.part, start);
+                    if let Start::Time(ns) = start {
+                        place.since_ns = log.time_on_disk(place.part, ns);
+                        place.next = if place.since_ns == 0 { place.next } else { log.part(place.part).low };
+                    }
                 }
             }
             From::Cursor(entries) => {

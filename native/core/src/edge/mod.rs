@@ -7,11 +7,13 @@
 mod connection;
 pub mod encode;
 pub mod fetch;
+pub mod page;
 mod publish;
 pub mod reader;
 pub mod time;
 
 pub use connection::{Connection, Inside, Request, Step, Waiting};
+pub use publish::level;
 
 use crate::http::response::{self, Refusal};
 use crate::http::{Head, Known, Method};
@@ -21,6 +23,9 @@ use encode::Form;
 use fetch::Fetch;
 use reader::{Pulled, Reader};
 use time::Clock;
+
+/// How long a plain read waits for the disk at most, in nanoseconds.
+const DISK_READ_NS_MAX: i64 = 30_000_000_000;
 
 /// What the edge counts. All only grow.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +61,8 @@ pub struct Edge {
     scratch: Vec<u8>,
     inflated: Vec<u8>,
     buffered: usize,
+    /// The mark that the answer written last waits for; 0 when it does not wait.
+    hold: u64,
 }
 
 /// One request being answered.
@@ -84,7 +91,13 @@ impl Edge {
             scratch: Vec::new(),
             inflated: Vec::new(),
             buffered: 0,
+            hold: 0,
         }
+    }
+
+    /// Takes the mark that the answer written last waits for; 0 when it may leave at once.
+    pub fn take_hold(&mut self) -> u64 {
+        std::mem::take(&mut self.hold)
     }
 
     /// Bytes of incomplete requests held for all connections.
@@ -127,6 +140,9 @@ impl Edge {
                 if streams {
                     self.begin_stream(exchange, &waiting, out);
                     return Step::Stream(Box::new(waiting));
+                }
+                if waiting.reader.want(&self.log).is_some() {
+                    return Step::Wait(Box::new(waiting), exchange.now_ns.saturating_add(DISK_READ_NS_MAX));
                 }
                 if wait_ns > 0 && !waiting.reader.is_ready(&self.log) {
                     return Step::Wait(Box::new(waiting), exchange.now_ns.saturating_add(wait_ns));

@@ -10,6 +10,7 @@ use crate::json::publish::{for_each_message, parse_alias, parse_item, AliasPubli
 use crate::json::write_string;
 use crate::limits;
 use crate::log::dedup::Producer;
+use crate::log::durable::Level;
 use crate::log::{Expect, NewRecord, Options, Receipt};
 use crate::problem::{Code, Problem};
 use std::ops::ControlFlow;
@@ -38,6 +39,8 @@ pub struct Asked {
     pub is_atomic: bool,
     /// The client does not wait for the level.
     pub is_async: bool,
+    /// The level asked for; `None` = the topic's.
+    pub level: Option<Level>,
 }
 
 fn invalid(name: &str, value: &[u8], wants: &str) -> Problem {
@@ -53,19 +56,35 @@ fn integer(name: &str, value: &[u8], max: u64) -> Result<u64, Problem> {
         .ok_or_else(|| invalid(name, value, &format!("a whole number of at most {max}")))
 }
 
-/// Checks a level asked for: this node offers `memory`.
+/// The level asked for by name, `None` for the topic's.
 ///
 /// # Errors
-/// `durability_unavailable` for the other levels, `invalid_header` for what is none.
-pub fn check_level(asked: &[u8]) -> Result<(), Problem> {
+/// `durability_unavailable` for a level this node does not offer, `invalid_header` for what is none.
+pub fn level(asked: &[u8], has_disk: bool) -> Result<Option<Level>, Problem> {
     match asked {
-        b"memory" | b"default" => Ok(()),
+        b"default" => Ok(None),
+        b"memory" => Ok(Some(Level::Memory)),
+        b"disk" if has_disk => Ok(Some(Level::Disk)),
         b"disk" | b"quorum" | b"quorum-disk" | b"cloud" => {
             let asked = String::from_utf8_lossy(asked);
-            let detail = format!("durability {asked} is not offered by this node, it offers: memory");
+            let offered = if has_disk { "memory, disk" } else { "memory" };
+            let detail = format!("durability {asked} is not offered by this node, it offers: {offered}");
             Err(Problem::new(Code::DurabilityUnavailable, detail))
         }
         _ => Err(invalid("Sprawl-Durability", asked, "default, memory, disk, quorum or quorum-disk")),
+    }
+}
+
+/// What a publish asked for, and what is true when its answer leaves.
+#[derive(Clone, Copy)]
+pub struct Promise {
+    asked: Level,
+    reached: Level,
+}
+
+impl Promise {
+    fn header(self, out: &mut Vec<u8>) {
+        response::header(out, "Sprawl-Durability", self.reached.as_str().as_bytes());
     }
 }
 
@@ -78,7 +97,7 @@ impl Asked {
     ///
     /// # Errors
     /// `invalid_header`, `invalid_parameter`, `not_available`, `durability_unavailable`.
-    pub fn parse(exchange: &Exchange<'_>) -> Result<Self, Problem> {
+    pub fn parse(exchange: &Exchange<'_>, has_disk: bool) -> Result<Self, Problem> {
         let head = exchange.head;
         let mut asked =
             Self { options: Options { sticky: exchange.sticky, ..Options::default() }, ..Self::default() };
@@ -88,7 +107,7 @@ impl Asked {
                 "partition" => asked.options.partition = Some(partition(value.as_bytes())?),
                 "atomic" if matches!(&*value, "true" | "1" | "") => asked.is_atomic = true,
                 "atomic" if matches!(&*value, "false" | "0") => {}
-                "durability" => check_level(value.as_bytes())?,
+                "durability" => asked.level = level(value.as_bytes(), has_disk)?,
                 _ => {
                     let shown: String = name.chars().take(64).collect();
                     let detail = format!("query parameter {shown}={value} is not known here");
@@ -99,8 +118,8 @@ impl Asked {
         if let Some(value) = head.get(Known::SprawlPartition) {
             asked.options.partition = Some(partition(value)?);
         }
-        if let Some(level) = head.get(Known::SprawlDurability) {
-            check_level(level)?;
+        if let Some(value) = head.get(Known::SprawlDurability) {
+            asked.level = level(value, has_disk)?;
         }
         if head.get(Known::SprawlDelay).is_some() || head.get(Known::SprawlAt).is_some() {
             return Err(not_yet("delayed delivery (Sprawl-Delay, Sprawl-At)"));
@@ -214,6 +233,12 @@ impl Edge {
         self.log.topic_to_publish(topic.as_bytes(), now_ns)
     }
 
+    /// What answers to publishes of this topic say.
+    fn promise(&self, topic: u32, asked: Option<Level>, is_async: bool) -> Promise {
+        let asked = asked.unwrap_or_else(|| self.log.level_of(topic));
+        Promise { asked, reached: if is_async { Level::Memory } else { asked } }
+    }
+
     fn post_raw(
         &mut self,
         exchange: &Exchange<'_>,
@@ -222,7 +247,7 @@ impl Edge {
         out: &mut Vec<u8>,
     ) -> Result<(), Problem> {
         let head = exchange.head;
-        let asked = Asked::parse(exchange)?;
+        let asked = Asked::parse(exchange, self.log.has_disk())?;
         if body.len() > limits::PAYLOAD_BYTES_MAX {
             return Err(payload_too_large(body.len()));
         }
@@ -266,13 +291,14 @@ impl Edge {
         } else {
             201
         };
+        let promise = self.promise(index, asked.level, asked.is_async);
         self.begin(exchange, status, "application/json", out);
-        out.extend_from_slice(b"Sprawl-Durability: memory\r\n");
+        promise.header(out);
         if receipt.duplicate {
             out.extend_from_slice(b"Sprawl-Duplicate: true\r\n");
         }
         let mark = response::begin_body(out);
-        self.write_receipt(&receipt, out);
+        self.write_receipt(&receipt, promise, out);
         response::end_body(out, mark);
         Ok(())
     }
@@ -284,13 +310,14 @@ impl Edge {
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Problem> {
-        let asked = Asked::parse(exchange)?;
+        let asked = Asked::parse(exchange, self.log.has_disk())?;
         asked.check_numbers()?;
         let index = self.target(topic, exchange.now_ns)?;
+        let promise = self.promise(index, asked.level, asked.is_async);
         let mut results = std::mem::take(&mut self.scratch);
         results.clear();
         let done = if asked.is_atomic {
-            self.publish_atomically(index, body, &asked.options, exchange.now_ns, &mut results)
+            self.publish_atomically(index, body, &asked.options, promise, exchange.now_ns, &mut results)
         } else {
             for_each_message(body, |_, item| {
                 if !results.is_empty() {
@@ -298,22 +325,29 @@ impl Edge {
                 }
                 let receipt =
                     item.and_then(|item| self.publish_item(index, &item, &asked.options, exchange.now_ns));
-                self.write_result(receipt.as_ref(), &mut results);
+                self.write_result(receipt.as_ref(), promise, &mut results);
                 ControlFlow::Continue(())
             })
             .map(|_| ())
         };
         if done.is_ok() {
-            self.answer_results(exchange, &asked, &results, out);
+            self.answer_results(exchange, &asked, promise, &results, out);
         }
         self.scratch = results;
         done
     }
 
     /// The answer of a batch: one result per item, in order.
-    fn answer_results(&mut self, exchange: &Exchange<'_>, asked: &Asked, results: &[u8], out: &mut Vec<u8>) {
+    fn answer_results(
+        &mut self,
+        exchange: &Exchange<'_>,
+        asked: &Asked,
+        promise: Promise,
+        results: &[u8],
+        out: &mut Vec<u8>,
+    ) {
         self.begin(exchange, if asked.is_async { 202 } else { 200 }, "application/json", out);
-        out.extend_from_slice(b"Sprawl-Durability: memory\r\n");
+        promise.header(out);
         let mark = response::begin_body(out);
         out.extend_from_slice(b"{\"results\":[");
         out.extend_from_slice(results);
@@ -327,6 +361,7 @@ impl Edge {
         index: u32,
         body: &[u8],
         options: &Options,
+        promise: Promise,
         now_ns: i64,
         results: &mut Vec<u8>,
     ) -> Result<(), Problem> {
@@ -359,7 +394,7 @@ impl Edge {
             if at > 0 {
                 results.push(b',');
             }
-            self.write_receipt(receipt, results);
+            self.write_receipt(receipt, promise, results);
         }
         Ok(())
     }
@@ -384,6 +419,7 @@ impl Edge {
         topic: &str,
         line: &[u8],
         options: &Options,
+        level: Option<Level>,
         now_ns: i64,
         out: &mut Vec<u8>,
     ) {
@@ -391,7 +427,13 @@ impl Edge {
             let item = parse_item(line, true)?;
             self.publish_item(index, &item, options, now_ns)
         });
-        self.write_result(receipt.as_ref(), out);
+        match receipt {
+            Ok(receipt) => {
+                let promise = self.promise(receipt.topic, level, false);
+                self.write_receipt(&receipt, promise, out);
+            }
+            Err(problem) => Self::write_problem_item(&problem, out),
+        }
     }
 
     /// A complete NDJSON body that arrived in one piece.
@@ -402,16 +444,17 @@ impl Edge {
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Problem> {
-        let asked = Asked::parse(exchange)?;
+        let asked = Asked::parse(exchange, self.log.has_disk())?;
         asked.check_lines()?;
-        self.target(topic, exchange.now_ns)?;
+        let index = self.target(topic, exchange.now_ns)?;
         self.begin(exchange, 200, NDJSON, out);
-        out.extend_from_slice(b"Sprawl-Durability: memory\r\n");
+        let reached = asked.level.unwrap_or_else(|| self.log.level_of(index));
+        response::header(out, "Sprawl-Durability", reached.as_str().as_bytes());
         let mark = response::begin_body(out);
         for line in body.split(|b| *b == b'\n') {
             let line = line.trim_ascii();
             if !line.is_empty() {
-                self.publish_line(topic, line, &asked.options, exchange.now_ns, out);
+                self.publish_line(topic, line, &asked.options, asked.level, exchange.now_ns, out);
                 out.push(b'\n');
             }
         }
@@ -426,7 +469,7 @@ impl Edge {
         body: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Problem> {
-        let asked = Asked::parse(exchange)?;
+        let asked = Asked::parse(exchange, self.log.has_disk())?;
         let mut verified: Vec<Verified> = Vec::new();
         let mut at = 0;
         while at < body.len() {
@@ -444,6 +487,7 @@ impl Edge {
             return Err(Problem::new(Code::InvalidBatch, "the body holds no batch"));
         }
         let index = self.target(topic, exchange.now_ns)?;
+        let promise = self.promise(index, asked.level, asked.is_async);
         let mut results = std::mem::take(&mut self.scratch);
         results.clear();
         let mut at = 0;
@@ -466,14 +510,14 @@ impl Edge {
                     write_number(&mut results, receipt.first.offset);
                     results.extend_from_slice(b",\"count\":");
                     write_number(&mut results, u64::from(receipt.count));
-                    self.write_tail(&receipt.first, &mut results);
+                    self.write_tail(&receipt.first, promise, &mut results);
                 }
                 Err(problem) if verified.len() == 1 => only = Err(problem),
                 Err(problem) => Self::write_problem_item(&problem, &mut results),
             }
         }
         if only.is_ok() {
-            self.answer_results(exchange, &asked, &results, out);
+            self.answer_results(exchange, &asked, promise, &results, out);
         }
         self.scratch = results;
         only
@@ -489,12 +533,12 @@ impl Edge {
 
     fn try_alias(&mut self, exchange: &Exchange<'_>, body: &[u8], out: &mut Vec<u8>) -> Result<(), Problem> {
         let alias: AliasPublish<'_> = parse_alias(body)?;
-        if let Some(level) = &alias.durability {
-            check_level(level.as_bytes())?;
-        }
-        if let Some(level) = exchange.head.get(Known::SprawlDurability) {
-            check_level(level)?;
-        }
+        let by_header = exchange.head.get(Known::SprawlDurability);
+        let has_disk = self.log.has_disk();
+        let asked = match alias.durability.as_ref().map(|name| name.as_bytes()).or(by_header) {
+            Some(name) => level(name, has_disk)?,
+            None => None,
+        };
         let index = self.target(&alias.topic, exchange.now_ns)?;
         let headers: Vec<(&[u8], &[u8])> =
             alias.headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
@@ -511,6 +555,7 @@ impl Edge {
         let prefer = exchange.head.get(Known::Prefer);
         let is_async =
             prefer.is_some_and(|v| v.split(|b| *b == b',').any(|p| p.trim_ascii() == b"respond-async"));
+        let promise = self.promise(index, asked, is_async);
         self.begin(exchange, if is_async { 202 } else { 200 }, "application/json", out);
         if receipt.duplicate {
             out.extend_from_slice(b"Sprawl-Duplicate: true\r\n");
@@ -536,7 +581,7 @@ impl Edge {
         write_number(out, u64::from(receipt.partition));
         out.extend_from_slice(b",\"offset\":");
         write_number(out, receipt.offset);
-        self.write_tail(&receipt, out);
+        self.write_tail(&receipt, promise, out);
         out.pop();
         out.extend_from_slice(b",\"message_id\":\"");
         write_id(out, topic_id, receipt.partition, receipt.offset);
@@ -546,7 +591,7 @@ impl Edge {
     }
 
     /// Appends a receipt as a JSON object.
-    pub fn write_receipt(&mut self, receipt: &Receipt, out: &mut Vec<u8>) {
+    fn write_receipt(&mut self, receipt: &Receipt, promise: Promise, out: &mut Vec<u8>) {
         let topic = self.log.topics().get(receipt.topic);
         out.extend_from_slice(b"{\"id\":\"");
         write_id(out, topic.id, receipt.partition, receipt.offset);
@@ -556,24 +601,36 @@ impl Edge {
         write_number(out, u64::from(receipt.partition));
         out.extend_from_slice(b",\"offset\":");
         write_number(out, receipt.offset);
-        self.write_tail(receipt, out);
+        self.write_tail(receipt, promise, out);
     }
 
-    fn write_tail(&mut self, receipt: &Receipt, out: &mut Vec<u8>) {
+    fn write_tail(&mut self, receipt: &Receipt, promise: Promise, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"timestamp\":\"");
         out.extend_from_slice(self.clock.timestamp(receipt.append_ms));
-        out.extend_from_slice(
-            b"\",\"durability\":{\"asked\":\"memory\",\"reached\":\"memory\",\"replicas\":1,\"fsynced\":0}",
-        );
+        if promise.reached == Level::Disk {
+            self.hold = self.log.mark(); // the answer is kept back until this is true
+        }
+        let durability: &[u8] = match (promise.asked, promise.reached) {
+            (Level::Disk, Level::Disk) => {
+                b"\",\"durability\":{\"asked\":\"disk\",\"reached\":\"disk\",\"replicas\":1,\"fsynced\":1}"
+            }
+            (Level::Disk, Level::Memory) => {
+                b"\",\"durability\":{\"asked\":\"disk\",\"reached\":\"memory\",\"replicas\":1,\"fsynced\":0}"
+            }
+            (Level::Memory, _) => {
+                b"\",\"durability\":{\"asked\":\"memory\",\"reached\":\"memory\",\"replicas\":1,\"fsynced\":0}"
+            }
+        };
+        out.extend_from_slice(durability);
         if receipt.duplicate {
             out.extend_from_slice(b",\"duplicate\":true");
         }
         out.push(b'}');
     }
 
-    fn write_result(&mut self, result: Result<&Receipt, &Problem>, out: &mut Vec<u8>) {
+    fn write_result(&mut self, result: Result<&Receipt, &Problem>, promise: Promise, out: &mut Vec<u8>) {
         match result {
-            Ok(receipt) => self.write_receipt(receipt, out),
+            Ok(receipt) => self.write_receipt(receipt, promise, out),
             Err(problem) => Self::write_problem_item(problem, out),
         }
     }

@@ -5,6 +5,7 @@
 //! driver encodes once for all of them.
 
 use super::encode::{self, Form, Origin};
+use super::page::{Page, Want};
 use super::time::Clock;
 use crate::arena::Slice;
 use crate::batch::{self, BatchError, Builder, Record, RecordRef};
@@ -15,6 +16,7 @@ use crate::log::{Batch, Log};
 use crate::problem::{Code, Problem};
 use crate::trie::pattern_matches;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// One partition of a read.
@@ -32,6 +34,8 @@ pub struct Place {
     pub epoch: u32,
     /// Next offset to read.
     pub next: u64,
+    /// Only records appended at or after this time, ns since the Unix epoch, once the disk has said which; else 0.
+    pub since_ns: i64,
 }
 
 /// Which messages a read wants.
@@ -81,6 +85,8 @@ pub struct Reader {
     /// Topics that may join: a pattern, or the name of a topic that does not exist yet.
     awaited: Option<String>,
     ended: bool,
+    /// What the disk gave last.
+    page: Option<Arc<Page>>,
     /// Messages still wanted; `None` = no limit.
     pub left: Option<u64>,
 }
@@ -96,7 +102,7 @@ impl Reader {
         awaited: Option<String>,
     ) -> Self {
         let show_topic = awaited.as_deref().is_some_and(is_pattern);
-        Self { places, turn: 0, form, json_values, show_topic, filter, awaited, ended: false, left: None }
+        Self { places, turn: 0, form, json_values, show_topic, filter, awaited, ended: false, page: None, left: None }
     }
 
     /// Its form.
@@ -150,8 +156,11 @@ impl Reader {
         let mut hash = Xxh3Default::default();
         (place.topic_id, place.part, place.next, place.epoch, self.form, self.json_values).hash(&mut hash);
         let part = log.part(place.part);
+        if self.is_cold(log, place) {
+            return None;
+        }
         let is_deleted = log.is_deleted(place.topic, place.topic_id);
-        (part.low, part.end, is_deleted, now_ns.div_euclid(1_000_000_000)).hash(&mut hash);
+        (part.low, part.visible, is_deleted, now_ns.div_euclid(1_000_000_000)).hash(&mut hash);
         if !self.filter.is_empty() {
             self.filter.hash(&mut hash);
         }
@@ -169,7 +178,61 @@ impl Reader {
     /// Whether anything is readable now.
     #[must_use]
     pub fn is_ready(&self, log: &Log) -> bool {
-        self.places.iter().any(|p| log.part(p.part).end > p.next)
+        self.places.iter().any(|p| log.part(p.part).visible > p.next)
+    }
+
+    /// Whether what comes next at a place has left memory.
+    fn is_cold(&self, log: &Log, place: &Place) -> bool {
+        if !log.has_disk() {
+            return false;
+        }
+        let part = log.part(place.part);
+        place.since_ns != 0 || (part.low <= place.next && place.next < part.memory_low())
+    }
+
+    /// What it needs from disk before the next pull has something to give; `None` when nothing.
+    #[must_use]
+    pub fn want(&self, log: &Log) -> Option<Want> {
+        let count = self.places.len();
+        for step in 0..count {
+            let place = &self.places[(self.turn + step) % count];
+            if log.is_deleted(place.topic, place.topic_id) {
+                continue;
+            }
+            if !self.is_cold(log, place) {
+                if log.part(place.part).visible > place.next {
+                    return None; // this one has its turn
+                }
+                continue;
+            }
+            let has_page = |p: &Arc<Page>| p.covers(place.topic_id, place.number, place.next);
+            if place.since_ns == 0 && self.page.as_ref().is_some_and(has_page) {
+                return None;
+            }
+            return Some(Want {
+                topic_id: place.topic_id,
+                partition: place.number,
+                offset: place.next,
+                since_ns: place.since_ns,
+                end: log.part(place.part).memory_low(),
+            });
+        }
+        None
+    }
+
+    /// Takes what the disk gave for [`Reader::want`].
+    pub fn feed(&mut self, log: &Log, page: Arc<Page>) {
+        for place in &mut self.places {
+            if page.covers(place.topic_id, place.number, place.next) && place.since_ns != 0 {
+                let part = log.part(place.part);
+                place.next = page.first_record();
+                if place.next >= part.memory_low() {
+                    place.next = log.first_since(place.part, place.since_ns);
+                }
+                place.since_ns = 0;
+            }
+        }
+        self.page = Some(page);
     }
 
     /// Takes a topic in that was created after this read of a pattern began. `true` when it has new partitions now.
@@ -222,7 +285,7 @@ impl Reader {
             }
             let low = log.part(self.places[at].part).low;
             if self.places[at].next < low {
-                self.write_gap(at, low, out);
+                self.write_gap(at, low, "retention", out);
             }
             let before = self.places[at].next;
             let mut pull =
@@ -260,13 +323,16 @@ impl Reader {
         if batch.bytes.len() < bytes_min || expires || batch.base < place.next {
             return None;
         }
-        let (slice, end) = (log.lease(&batch), batch.end());
+        if self.is_cold(log, &place) {
+            return None;
+        }
+        let (slice, end) = (log.lease(&batch)?, batch.end());
         let messages = u64::from(batch.envelope.records_count);
         self.places[0].next = end;
         Some((slice, messages))
     }
 
-    fn write_gap(&mut self, at: usize, low: u64, out: &mut Vec<u8>) {
+    fn write_gap(&mut self, at: usize, low: u64, reason: &str, out: &mut Vec<u8>) {
         let place = self.places[at];
         let body = |out: &mut Vec<u8>| {
             out.extend_from_slice(b"{\"partition\":");
@@ -275,7 +341,9 @@ impl Reader {
             write_number(out, place.next);
             out.extend_from_slice(b",\"to\":");
             write_number(out, low);
-            out.extend_from_slice(b",\"reason\":\"retention\"}");
+            out.extend_from_slice(b",\"reason\":\"");
+            out.extend_from_slice(reason.as_bytes());
+            out.extend_from_slice(b"\"}");
         };
         self.places[at].next = low;
         let object = |out: &mut Vec<u8>| {
@@ -319,36 +387,84 @@ impl Pull<'_, '_> {
             json_values: self.reader.json_values,
         };
         let mut scratch = Vec::new();
-        for batch in log.batches(place.part, place.next) {
-            if out.len() >= self.bytes_end || pulled.messages >= self.messages_max {
+        while self.reader.is_cold(log, &self.reader.places[self.at]) {
+            if !self.cold(&origin, ttl_s, &mut scratch, out, pulled) {
                 pulled.more = true;
                 return;
             }
-            let next = self.reader.places[self.at].next;
-            let expires = batch.envelope.expiry_ns != 0 && batch.envelope.expiry_ns <= self.now_ns;
-            let filtered = !self.reader.filter.is_empty();
-            let count = u64::from(batch.envelope.records_count);
-            let whole =
-                !expires && !filtered && batch.base >= next && pulled.messages + count <= self.messages_max;
-            if whole && self.reader.form == Form::Binary {
-                out.extend_from_slice(batch.bytes);
-                pulled.messages += count;
-                self.reader.places[self.at].next = batch.end();
-                continue;
-            }
-            if whole && count == 1 && self.reader.form == Form::WsBinary {
-                encode::write_frame(out, 2, |out| out.extend_from_slice(batch.bytes));
-                pulled.messages += 1;
-                self.reader.places[self.at].next = batch.end();
-                continue;
-            }
-            let ttl = expires.then_some(ttl_s);
-            if !self.records(&batch, &origin, ttl, &mut scratch, out, pulled) {
-                pulled.more = true;
-                return;
-            }
-            self.reader.places[self.at].next = batch.end();
         }
+        for batch in log.batches(place.part, self.reader.places[self.at].next) {
+            if !self.batch(&batch, &origin, ttl_s, &mut scratch, out, pulled) {
+                pulled.more = true;
+                return;
+            }
+        }
+    }
+
+    /// Writes what the reader's page has. `false` when a bound stopped it, or the disk has to be asked.
+    fn cold(
+        &mut self,
+        origin: &Origin<'_>,
+        ttl_s: u64,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+        pulled: &mut Pulled,
+    ) -> bool {
+        let place = self.reader.places[self.at];
+        let Some(page) = self.reader.page.clone() else { return false };
+        if place.since_ns != 0 || !page.covers(place.topic_id, place.number, place.next) {
+            return false;
+        }
+        if let Some((_, to)) = page.gap_at(place.next) {
+            self.reader.write_gap(self.at, to, "damaged", out);
+            return true;
+        }
+        for batch in page.batches(place.next) {
+            if !self.batch(&batch, origin, ttl_s, scratch, out, pulled) {
+                return false;
+            }
+        }
+        let after = self.reader.places[self.at].next;
+        if after < page.end() && page.gap_at(after).is_none() {
+            // Offsets that no stored batch has: a crash took what topics at `memory` had shown.
+            self.reader.write_gap(self.at, page.end(), "lost_tail", out);
+        }
+        true
+    }
+
+    /// Writes one batch from the cursor on. `false` when a bound stopped it.
+    fn batch(
+        &mut self,
+        batch: &Batch<'_>,
+        origin: &Origin<'_>,
+        ttl_s: u64,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+        pulled: &mut Pulled,
+    ) -> bool {
+        if out.len() >= self.bytes_end || pulled.messages >= self.messages_max {
+            return false;
+        }
+        let next = self.reader.places[self.at].next;
+        let expires = batch.envelope.expiry_ns != 0 && batch.envelope.expiry_ns <= self.now_ns;
+        let filtered = !self.reader.filter.is_empty();
+        let count = u64::from(batch.envelope.records_count);
+        let whole =
+            !expires && !filtered && batch.base >= next && pulled.messages + count <= self.messages_max;
+        if whole && self.reader.form == Form::Binary {
+            out.extend_from_slice(batch.bytes);
+            pulled.messages += count;
+        } else if whole && count == 1 && self.reader.form == Form::WsBinary {
+            encode::write_frame(out, 2, |out| out.extend_from_slice(batch.bytes));
+            pulled.messages += 1;
+        } else {
+            let ttl = expires.then_some(ttl_s);
+            if !self.records(batch, origin, ttl, scratch, out, pulled) {
+                return false;
+            }
+        }
+        self.reader.places[self.at].next = batch.end();
+        true
     }
 
     /// Writes a batch record by record. `false` when a bound stopped it.
@@ -466,7 +582,7 @@ fn ttl_ns(seconds: u64) -> i64 {
 #[must_use]
 pub fn place(log: &Log, topic: u32, part: u32, next: u64) -> Place {
     let topic_id = log.topics().get(topic).id;
-    Place { part, topic, topic_id, number: log.part(part).number, epoch: log.epoch(part), next }
+    Place { part, topic, topic_id, number: log.part(part).number, epoch: log.epoch(part), next, since_ns: 0 }
 }
 
 /// Refuses a read over more partitions than a cursor holds.

@@ -1,5 +1,6 @@
 //! Appending: single records that share a batch per tick, and whole batches.
 
+use super::durable::Level;
 use super::dedup::{self, Producer, Producers, Remembered, Verdict};
 use super::partition::{Entry, NOT_PENDING};
 use super::{Log, Pending, PENDING_BYTES};
@@ -431,6 +432,7 @@ impl Log {
             let detail = format!("{size} bytes exceed a quarter of the memory tier of {memory_max} bytes");
             return Err(Problem::new(Code::TooLarge, detail));
         }
+        self.admit_to_disk(topic, size)?;
         let Some(config) = self.topics.get(topic).config.as_deref() else { return Ok(()) };
         if value_bytes > config.message_bytes_max {
             let bound = config.message_bytes_max;
@@ -517,6 +519,7 @@ impl Log {
     /// Ends the tick: seals, and gives the handles of watched partitions that changed.
     pub fn end_tick(&mut self, now_ns: i64) -> Vec<u32> {
         self.seal(now_ns);
+        self.end_disk_tick();
         std::mem::take(&mut self.woken)
     }
 
@@ -574,6 +577,7 @@ impl Log {
             records_count: count,
         };
         *sequence += 1;
+        self.appended_ns = append_ns;
         let position = self.ring.append(total, |out| {
             write(&mut out[ENVELOPE_LEN..], i32::try_from(epoch).unwrap_or(i32::MAX));
             envelope.seal(out);
@@ -581,8 +585,20 @@ impl Log {
         let part = &mut self.parts[handle as usize];
         part.index.push(Entry { base, position });
         part.bytes += total as u64;
-        if part.watchers > 0 {
-            self.woken.push(handle);
+        let end = base + u64::from(count);
+        let is_hidden = self.disk.is_some() && self.level_of(topic) == Level::Disk;
+        let part = &mut self.parts[handle as usize];
+        if !is_hidden {
+            part.visible = end;
+            if part.watchers > 0 {
+                self.woken.push(handle);
+            }
+        }
+        if let Some(disk) = &mut self.disk {
+            disk.touch();
+            if is_hidden {
+                disk.hide(self.ring.head_lsn(), handle, end);
+            }
         }
         self.counters.batches += 1;
         if let Some(config) = self.topics.get(topic).config.as_deref() {

@@ -6,13 +6,16 @@
 //! bytes go first, and a topic with `discard=new` refuses instead. Formats: `docs/design/log-format.md`.
 
 pub mod dedup;
+pub mod durable;
 pub mod partition;
 pub mod topics;
 
 mod append;
 mod read;
+mod restore;
 mod retain;
 
+pub use restore::{StoredBatch, TopicRecord, LOST_TAIL_OFFSETS};
 pub use append::{BatchReceipt, Expect, NewRecord, Options, Receipt};
 pub use read::{Batch, Start};
 
@@ -24,6 +27,7 @@ use crate::ring::Ring;
 use crate::route::{Route, RouteCache};
 use crate::slots::SlotTable;
 use dedup::Keys;
+use durable::Disk;
 use partition::Partition;
 use std::sync::Arc;
 use topics::{name_hash, Config, Parts, Topic, Topics};
@@ -45,6 +49,8 @@ pub struct Setup {
     pub auto_create: bool,
     /// Seconds for which a deleted topic can be brought back.
     pub delete_grace_s: u64,
+    /// With a disk tier: the log position from which this process goes on.
+    pub disk_lsn: Option<u64>,
 }
 
 /// What the log counts. All only grow.
@@ -58,6 +64,8 @@ pub struct Counters {
     pub batches: u64,
     /// Publishes answered as duplicates.
     pub duplicates: u64,
+    /// Records that left memory for the disk alone.
+    pub moved_records: u64,
     /// Records dropped at the bound of the memory tier.
     pub evicted_records: u64,
     /// Records dropped by a topic's retention, or with their topic when its grace time was over.
@@ -86,6 +94,7 @@ impl Pending {
 /// The log of one node.
 pub struct Log {
     ring: Ring,
+    disk: Option<Disk>,
     topics: Topics,
     parts: Vec<Partition>,
     pending: Vec<Pending>,
@@ -101,6 +110,8 @@ pub struct Log {
     /// Bytes, envelopes included, that live topics with `discard=new` hold or are about to seal.
     pinned_bytes: u64,
     last_ns: i64,
+    /// Time of the newest append.
+    appended_ns: i64,
     random: u64,
     setup: Setup,
     counters: Counters,
@@ -111,7 +122,8 @@ impl Log {
     #[must_use]
     pub fn new(setup: Setup, slots: Arc<SlotTable>) -> Self {
         Self {
-            ring: Ring::new(setup.memory_bytes_max, setup.chunk_bytes),
+            ring: Ring::new(setup.memory_bytes_max, setup.chunk_bytes, setup.disk_lsn.unwrap_or(0)),
+            disk: setup.disk_lsn.map(Disk::new),
             topics: Topics::default(),
             parts: Vec::new(),
             pending: Vec::new(),
@@ -126,6 +138,7 @@ impl Log {
             born: Vec::new(),
             pinned_bytes: 0,
             last_ns: 0,
+            appended_ns: 0,
             random: setup.seed,
             setup,
             counters: Counters::default(),
@@ -177,7 +190,7 @@ impl Log {
         }
         let id = loop {
             let id = self.next_random();
-            if id != 0 && self.topics.find_id(id).is_none() {
+            if id > restore::CONFIGS_ID && self.topics.find_id(id).is_none() {
                 break id;
             }
         };
@@ -193,6 +206,7 @@ impl Log {
         let index = self.topics.insert(topic);
         debug_assert_eq!(index, at);
         self.born.push(index);
+        self.record_topic(index, now_ns);
         Ok(index)
     }
 
@@ -262,6 +276,7 @@ impl Log {
             self.retained.push(index);
         }
         self.topics.get_mut(index).config = boxed;
+        self.record_topic(index, now_ns);
         self.retire(index, now_ns);
         Ok(Put::Updated)
     }
@@ -276,6 +291,7 @@ impl Log {
             self.pinned_bytes -= self.held_bytes(index);
         }
         self.topics.hide(index, now_ns);
+        self.record_topic(index, now_ns);
         self.hidden.push(index);
         self.wake_all(index);
         true
@@ -289,6 +305,7 @@ impl Log {
             return false;
         }
         let index = self.hidden.remove(at);
+        self.record_topic(index, self.last_ns);
         if self.is_pinned(index) {
             self.trim(index, self.pinned_bytes_max().saturating_sub(self.pinned_bytes));
             self.pinned_bytes += self.held_bytes(index);
@@ -303,7 +320,7 @@ impl Log {
     /// Whether a topic's batches may not be dropped for want of room.
     fn is_pinned(&self, topic: u32) -> bool {
         let topic = self.topics.get(topic);
-        topic.deleted_ns == 0 && topic.config.as_deref().is_some_and(|c| c.discard_new)
+        self.disk.is_none() && topic.deleted_ns == 0 && topic.config.as_deref().is_some_and(|c| c.discard_new)
     }
 
     /// Bound of [`Log::pinned_bytes`]: the other half is for what comes and goes.
@@ -355,7 +372,9 @@ impl Log {
     /// Whether something must be sealed at the end of this tick.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        !self.pending.is_empty() || !self.woken.is_empty()
+        !self.pending.is_empty()
+            || !self.woken.is_empty()
+            || self.disk.as_ref().is_some_and(Disk::is_used)
     }
 
     /// The newest node time the log was told, ns since the Unix epoch.

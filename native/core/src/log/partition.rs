@@ -129,6 +129,8 @@ pub struct Partition {
     pub low: u64,
     /// Next offset to assign.
     pub end: u64,
+    /// Offset after the last record that readers may see: it has reached the topic's level.
+    pub visible: u64,
     /// Bytes of its batches in the ring, envelopes included.
     pub bytes: u64,
     /// Its batches in the ring.
@@ -138,6 +140,12 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// First offset that memory holds; what lies below it is on disk, if it is retained.
+    #[must_use]
+    pub fn memory_low(&self) -> u64 {
+        self.index.get(0).map_or(self.end, |e| e.base.max(self.low))
+    }
+
     /// An empty partition.
     #[must_use]
     pub fn new(topic: u32, number: u16, slot: u16) -> Self {
@@ -149,6 +157,7 @@ impl Partition {
             watchers: 0,
             low: 0,
             end: 0,
+            visible: 0,
             bytes: 0,
             index: Index::Empty,
             producers: None,

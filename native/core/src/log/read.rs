@@ -28,10 +28,17 @@ pub struct Batch<'a> {
     pub base: u64,
     /// RecordBatch v2 bytes.
     pub bytes: &'a [u8],
-    entry: Entry,
+    /// Where memory holds it; `None` when it came from disk.
+    entry: Option<Entry>,
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    /// A batch that was read from disk and verified.
+    #[must_use]
+    pub fn from_disk(envelope: Envelope, base: u64, bytes: &'a [u8]) -> Self {
+        Self { envelope, base, bytes, entry: None }
+    }
+
     /// Offset after its last record.
     #[must_use]
     pub fn end(&self) -> u64 {
@@ -116,7 +123,22 @@ impl Log {
         entry.deleted_ns != 0 || entry.id != id
     }
 
-    fn first_since(&self, handle: u32, ns: i64) -> u64 {
+    /// `ns` when the first record since then may have left memory, else 0.
+    #[must_use]
+    pub fn time_on_disk(&self, handle: u32, ns: i64) -> i64 {
+        let part = self.part(handle);
+        let is_whole = self.disk.is_none() || part.low >= part.memory_low();
+        let oldest = part.index.get(0).map(|entry| self.envelope_at(entry).0.append_ns);
+        if is_whole || oldest.is_some_and(|oldest| oldest < ns) {
+            0
+        } else {
+            ns.max(1)
+        }
+    }
+
+    /// Offset in memory of the first record appended at or after `ns`.
+    #[must_use]
+    pub fn first_since(&self, handle: u32, ns: i64) -> u64 {
         let part = self.part(handle);
         let (mut low, mut high) = (0, part.index.len());
         while low < high {
@@ -137,6 +159,7 @@ impl Log {
         let first = part.index.find(offset);
         (first..part.index.len())
             .map(move |at| self.batch(part.index.get(at).expect("inside the index")))
+            .take_while(move |batch| batch.base < part.visible)
             .skip_while(move |batch| batch.end() <= offset)
     }
 
@@ -144,14 +167,14 @@ impl Log {
         let chunk = self.ring.chunk(entry.position.chunk).expect("indexed batches are held");
         let bytes = &chunk.bytes()[entry.position.byte as usize..];
         let (envelope, total) = parsed(bytes);
-        Batch { envelope, base: entry.base, bytes: &bytes[ENVELOPE_LEN..total], entry }
+        Batch { envelope, base: entry.base, bytes: &bytes[ENVELOPE_LEN..total], entry: Some(entry) }
     }
 
-    /// A view of a batch's bytes that outlives the log's hold on them.
+    /// A view of a batch's bytes in memory that outlives the log's hold on them.
     #[must_use]
-    pub fn lease(&self, batch: &Batch<'_>) -> Slice {
-        let whole = self.ring.slice(batch.entry.position, ENVELOPE_LEN + batch.bytes.len());
-        whole.expect("indexed batches are held").sub(ENVELOPE_LEN..ENVELOPE_LEN + batch.bytes.len())
+    pub fn lease(&self, batch: &Batch<'_>) -> Option<Slice> {
+        let whole = self.ring.slice(batch.entry?.position, ENVELOPE_LEN + batch.bytes.len())?;
+        Some(whole.sub(ENVELOPE_LEN..ENVELOPE_LEN + batch.bytes.len()))
     }
 
     /// Oldest and newest append time of a partition, ns since the Unix epoch.

@@ -1,6 +1,7 @@
 //! What goes, and when: the oldest chunk at the bound of the memory tier, and what a topic's retention no longer covers.
 
 use super::append::seconds;
+use super::durable::Disk;
 use super::partition::{Entry, Index};
 use super::Log;
 use crate::envelope::{Envelope, ENVELOPE_LEN};
@@ -24,19 +25,28 @@ impl Log {
             if !self.ring.must_evict(size) {
                 break;
             }
-            let Some((number, chunk)) = self.ring.evict() else { break };
-            let bytes = chunk.bytes();
-            let mut at = 0;
-            while at < bytes.len() {
-                let (envelope, total) = parsed(&bytes[at..]);
-                assert!(
-                    total > ENVELOPE_LEN && at + total <= bytes.len(),
-                    "the ring holds whole envelopes only"
-                );
-                self.drop_batch(&envelope, &bytes[at..at + total], number, at);
-                at += total;
+            if !self.evict_oldest() {
+                break; // what admits publishes bounds how much is kept
             }
         }
+    }
+
+    /// Takes the oldest chunk out of the ring; `false` when it must stay because the disk does not have it.
+    pub(super) fn evict_oldest(&mut self) -> bool {
+        let is_kept = |disk: &Disk| self.ring.oldest_end_lsn().is_none_or(|end| end > disk.evictable_lsn());
+        if self.disk.as_ref().is_some_and(is_kept) {
+            return false;
+        }
+        let Some((number, chunk)) = self.ring.evict() else { return false };
+        let bytes = chunk.bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            let (envelope, total) = parsed(&bytes[at..]);
+            assert!(total > ENVELOPE_LEN && at + total <= bytes.len(), "the ring holds whole envelopes only");
+            self.drop_batch(&envelope, &bytes[at..at + total], number, at);
+            at += total;
+        }
+        true
     }
 
     fn drop_batch(&mut self, envelope: &Envelope, bytes: &[u8], chunk: u32, byte: usize) {
@@ -50,6 +60,12 @@ impl Log {
             .is_some_and(|e| e.base == base && e.position.chunk == chunk && e.position.byte as usize == byte);
         if !held {
             return; // retired before
+        }
+        if self.disk.is_some() {
+            // The disk has it: memory lets go of it, its offset stays readable.
+            self.parts[handle as usize].index.pop();
+            self.counters.moved_records += u64::from(envelope.records_count);
+            return;
         }
         if self.is_pinned(topic) {
             // It may not be dropped: it moves to the head of the ring with the same bytes.

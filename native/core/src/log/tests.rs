@@ -16,6 +16,7 @@ fn log_of(memory_bytes_max: usize) -> Log {
         seed: 1,
         auto_create: true,
         delete_grace_s: 10,
+        disk_lsn: None,
     };
     Log::new(setup, Arc::new(SlotTable::single("n", 1).unwrap()))
 }
@@ -254,7 +255,7 @@ fn views_of_a_batch_outlive_its_eviction() {
     log.end_tick(0);
     let at = handle(&log, "t");
     let batch = log.batches(at, 0).next().unwrap();
-    let (lease, bytes) = (log.lease(&batch), batch.bytes.to_vec());
+    let (lease, bytes) = (log.lease(&batch).unwrap(), batch.bytes.to_vec());
     while log.part(at).low == 0 {
         put(&mut log, "other", 15_000, 0).unwrap();
         log.end_tick(0);

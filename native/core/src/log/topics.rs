@@ -1,5 +1,6 @@
 //! The topic table: name and id to topic, topic to partitions.
 
+use super::durable::Level;
 use crate::limits::PARTITIONS_MAX;
 use crate::problem::{Code, Problem};
 use hashbrown::HashTable;
@@ -12,8 +13,8 @@ pub struct Config {
     pub partitions: u32,
     /// Replicas wanted; a cluster with fewer members has fewer.
     pub replicas: u32,
-    /// The level `memory` by name rather than the node's default.
-    pub is_memory: bool,
+    /// The level asked for by name; `None` = the node's default.
+    pub level: Option<Level>,
     /// Lifetime of messages that name none, in seconds.
     pub ttl_s: u64,
     /// Messages older than this (append time) go, in seconds.
@@ -35,7 +36,7 @@ impl Default for Config {
         Self {
             partitions: 1,
             replicas: 3,
-            is_memory: false,
+            level: None,
             ttl_s: 0,
             retention_age_s: 0,
             retention_bytes: 0,

@@ -1,0 +1,297 @@
+//! Topics on disk: their configurations as records of `$sys.topics`, and the log as a start finds it again.
+
+use super::durable::Level;
+use super::topics::{Config, Parts, Topic};
+use super::Log;
+use crate::batch::{Builder, Record};
+use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_TOPICS};
+
+/// Topic id of `$sys.topics`, whose partition *i* lies in slot *i*.
+pub const CONFIGS_ID: u64 = 1;
+/// Version of a topic's record.
+const VERSION: u8 = 1;
+const RECORD_LEN: usize = 4 + 4 + 4 + 8 * 8;
+
+/// A topic as its record in `$sys.topics` has it. The record's key is the topic's id, 8 bytes big-endian.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicRecord {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: Box<[u8]>,
+    /// Its configuration.
+    pub config: Config,
+    /// When it was made, ns since the Unix epoch.
+    pub created_ns: i64,
+    /// When it was deleted, or 0.
+    pub deleted_ns: i64,
+}
+
+impl TopicRecord {
+    /// The record's value; drawn in `docs/design/disk.md`.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let config = &self.config;
+        let level = match config.level {
+            None => 0,
+            Some(Level::Memory) => 1,
+            Some(Level::Disk) => 2,
+        };
+        let mut out = vec![VERSION, level, u8::from(config.discard_new), 0];
+        out.extend_from_slice(&config.partitions.to_le_bytes());
+        out.extend_from_slice(&config.replicas.to_le_bytes());
+        for number in [
+            config.ttl_s,
+            config.retention_age_s,
+            config.retention_bytes,
+            config.retention_count,
+            config.dedup_window_s,
+            config.message_bytes_max,
+        ] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&self.created_ns.to_le_bytes());
+        out.extend_from_slice(&self.deleted_ns.to_le_bytes());
+        debug_assert_eq!(out.len(), RECORD_LEN);
+        out.extend_from_slice(&self.name);
+        out
+    }
+
+    /// Reads key and value; `None` when they are not of a version this node knows, or out of bounds.
+    #[must_use]
+    pub fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
+        let id = u64::from_be_bytes(key.try_into().ok()?);
+        let (bytes, name) = value.split_first_chunk::<RECORD_LEN>()?;
+        crate::ids::valid_topic(name).ok()?;
+        if bytes[0] != VERSION || bytes[2] > 1 || bytes[3] != 0 {
+            return None;
+        }
+        let level = match bytes[1] {
+            0 => None,
+            1 => Some(Level::Memory),
+            2 => Some(Level::Disk),
+            _ => return None,
+        };
+        let short = |at: usize| bytes[at..at + 4].try_into().map(u32::from_le_bytes).unwrap_or_default();
+        let long = |at: usize| bytes[12 + 8 * at..20 + 8 * at].try_into().map(u64::from_le_bytes).unwrap_or_default();
+        let config = Config {
+            partitions: short(4),
+            replicas: short(8),
+            level,
+            ttl_s: long(0),
+            retention_age_s: long(1),
+            retention_bytes: long(2),
+            retention_count: long(3),
+            discard_new: bytes[2] == 1,
+            dedup_window_s: long(4),
+            message_bytes_max: long(5),
+        };
+        super::topics::check_config(&config).ok()?;
+        let (created_ns, deleted_ns) = (long(6).cast_signed(), long(7).cast_signed());
+        Some(Self { id, name: name.into(), config, created_ns, deleted_ns })
+    }
+}
+
+impl Log {
+    /// Appends what is now known of a topic to `$sys.topics`; nothing without a disk tier.
+    pub(super) fn record_topic(&mut self, index: u32, now_ns: i64) {
+        if self.disk.is_none() {
+            return;
+        }
+        let topic = self.topics.get(index);
+        let slot = self.parts[topic.parts.as_slice()[0] as usize].slot;
+        let (created_ns, deleted_ns) = (topic.created_ns, topic.deleted_ns);
+        let (id, name, config) = (topic.id, topic.name.clone(), topic.config());
+        let key = id.to_be_bytes();
+        let value = TopicRecord { id, name, config, created_ns, deleted_ns }.encode();
+        let mut builder = Builder::with_capacity(256);
+        let record = Record {
+            timestamp_ms: now_ns.div_euclid(1_000_000),
+            key: Some(&key),
+            value: Some(&value),
+            headers: &[],
+            ttl_s: None,
+            idempotency_key: None,
+            content_type: None,
+        };
+        builder.push(&record).expect("a name and a configuration fit a batch");
+        let size = builder.encoded_len();
+        self.make_room(ENVELOPE_LEN + size);
+        let epoch = self.slots.epoch(slot);
+        let sequence = &mut self.slot_sequences[slot as usize];
+        let envelope = Envelope {
+            kind: KIND_TOPICS,
+            slot,
+            epoch,
+            partition: slot,
+            sequence: *sequence,
+            topic_id: CONFIGS_ID,
+            append_ns: self.last_ns.max(now_ns),
+            expiry_ns: 0,
+            records_count: 1,
+        };
+        *sequence += 1;
+        let Some(disk) = &mut self.disk else { return };
+        disk.touch();
+        let offset = &mut disk.config_offsets[slot as usize];
+        let base = i64::try_from(*offset).expect("offsets are below 2^63");
+        *offset += 1;
+        let epoch = i32::try_from(epoch).unwrap_or(i32::MAX);
+        self.ring.append(ENVELOPE_LEN + size, |out| {
+            builder.finish_in_place(&mut out[ENVELOPE_LEN..], base, epoch, None);
+            envelope.seal(out);
+        });
+    }
+
+    /// Takes a topic in as a start found it; the newest record of an id counts.
+    pub fn restore_topic(&mut self, record: &TopicRecord) {
+        let name = &*record.name;
+        if let Some(index) = self.topics.find_id(record.id) {
+            let have = self.topics.get(index).parts.as_slice().len();
+            let wanted = record.config.partitions;
+            if wanted as usize > have {
+                let have = u32::try_from(have).expect("partitions_max is below 2^32");
+                let mut parts = self.topics.get(index).parts.as_slice().to_vec();
+                parts.extend(self.add_parts(index, name, have..wanted));
+                self.topics.get_mut(index).parts = Parts::Many(parts.into_boxed_slice());
+            }
+            let boxed = (record.config != Config::default()).then(|| Box::new(record.config.clone()));
+            self.topics.get_mut(index).config = boxed;
+            match (self.topics.get(index).deleted_ns, record.deleted_ns) {
+                (0, deleted) if deleted != 0 => {
+                    self.topics.hide(index, deleted);
+                    self.hidden.push(index);
+                }
+                (deleted, 0) if deleted != 0 => {
+                    self.topics.unhide(index);
+                    self.hidden.retain(|&at| at != index);
+                }
+                _ => {}
+            }
+        } else {
+            let at = u32::try_from(self.topics.len()).expect("topics are bounded below 2^32");
+            let parts = self.add_parts(at, name, 0..record.config.partitions);
+            let parts =
+                if let [one] = parts[..] { Parts::One(one) } else { Parts::Many(parts.into_boxed_slice()) };
+            let config = (record.config != Config::default()).then(|| Box::new(record.config.clone()));
+            let topic = Topic {
+                name: name.into(),
+                id: record.id,
+                parts,
+                config,
+                created_ns: record.created_ns,
+                deleted_ns: 0,
+            };
+            self.topics.insert(topic);
+            if record.deleted_ns != 0 {
+                self.topics.hide(at, record.deleted_ns);
+                self.hidden.push(at);
+            }
+        }
+        let index = self.topics.find_id(record.id).expect("it was just inserted");
+        if record.config.has_retention() && !self.retained.contains(&index) {
+            self.retained.push(index);
+        }
+    }
+
+    /// Widens what is known of a partition by a batch that lies on disk. Of unknown topics nothing is kept.
+    pub fn restore_batch(&mut self, batch: &StoredBatch) {
+        self.last_ns = self.last_ns.max(batch.append_ns);
+        let Some(disk) = &mut self.disk else { return };
+        let end = batch.base + u64::from(batch.records);
+        if batch.topic_id == CONFIGS_ID {
+            let next = &mut disk.config_offsets[batch.partition as usize];
+            *next = (*next).max(end);
+            return;
+        }
+        let Some(index) = self.topics.find_id(batch.topic_id) else { return };
+        let parts = self.topics.get(index).parts.as_slice();
+        let Some(&handle) = parts.get(batch.partition as usize) else { return };
+        if disk.newest_lsn.len() <= handle as usize {
+            disk.newest_lsn.resize(handle as usize + 1, 0);
+        }
+        let newest = &mut disk.newest_lsn[handle as usize];
+        *newest = (*newest).max(batch.end_lsn);
+        let part = &mut self.parts[handle as usize];
+        part.low = if part.end == 0 { batch.base } else { part.low.min(batch.base) };
+        part.end = part.end.max(end);
+        part.visible = part.end;
+        part.bytes += u64::from(batch.length);
+        self.counters.records += u64::from(batch.records);
+        self.counters.moved_records += u64::from(batch.records);
+    }
+
+    /// The next sequence of a slot is above this one.
+    pub fn restore_sequence(&mut self, slot: u16, sequence: u64) {
+        let next = &mut self.slot_sequences[slot as usize];
+        *next = (*next).max(sequence + 1);
+    }
+
+    /// Nothing below this offset of a partition is retained.
+    pub fn restore_low(&mut self, topic_id: u64, number: u16, low: u64) {
+        let Some(index) = self.topics.find_id(topic_id) else { return };
+        let Some(&handle) = self.topics.get(index).parts.as_slice().get(number as usize) else { return };
+        let part = &mut self.parts[handle as usize];
+        part.low = part.low.max(low);
+        part.end = part.end.max(low);
+        part.visible = part.end;
+    }
+
+    /// Ends the reading of a start. `unclean_lsns`: where the log ended each time a process did not end in order. What
+    /// topics at `memory` had shown then may be lost, so their partitions go on well above their newest batch.
+    pub fn finish_restore(&mut self, unclean_lsns: &[u64]) {
+        let Some(disk) = &mut self.disk else { return };
+        let newest = std::mem::take(&mut disk.newest_lsn);
+        for handle in 0..self.parts.len() {
+            if unclean_lsns.is_empty() || self.level_of(self.parts[handle].topic) != Level::Memory {
+                continue;
+            }
+            let newest = newest.get(handle).copied().unwrap_or_default();
+            let count = unclean_lsns.iter().filter(|end| **end >= newest).count() as u64;
+            let part = &mut self.parts[handle];
+            part.end += count * LOST_TAIL_OFFSETS;
+            part.visible = part.end;
+        }
+    }
+}
+
+/// A batch on disk, as the index of its window has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// Id of the topic.
+    pub topic_id: u64,
+    /// Partition number.
+    pub partition: u16,
+    /// Offset of the first record.
+    pub base: u64,
+    /// Records in it.
+    pub records: u32,
+    /// Bytes with its envelope.
+    pub length: u32,
+    /// Append time, ns since the Unix epoch.
+    pub append_ns: i64,
+    /// Log position after it.
+    pub end_lsn: u64,
+}
+
+/// How far above the end of the log a partition goes on whose shown records a crash may have taken.
+pub const LOST_TAIL_OFFSETS: u64 = 1 << 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_record_comes_back() {
+        let config = Config { partitions: 7, level: Some(Level::Memory), ttl_s: 9, discard_new: true, ..Config::default() };
+        let record = TopicRecord { id: 77, name: (*b"orders.new").into(), config, created_ns: 5, deleted_ns: -1 };
+        let (key, bytes) = (77_u64.to_be_bytes(), record.encode());
+        assert_eq!(TopicRecord::decode(&key, &bytes), Some(record));
+        for at in 0..=RECORD_LEN {
+            assert_eq!(TopicRecord::decode(&key, &bytes[..at]), None);
+        }
+        let mut newer = bytes;
+        newer[0] = 2;
+        assert_eq!(TopicRecord::decode(&key, &newer), None);
+    }
+}

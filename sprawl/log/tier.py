@@ -1,0 +1,255 @@
+"""The disk tier of a running node: commits, windows, and reads of what memory let go.
+
+In: an engine that says what is to be written, a listener that is told what was. Out: ``disk`` as a
+promise, and pages for readers. Invariants: the store is written by the committer alone; windows are
+sealed one at a time and in order; nothing here blocks the loop; a disk that fails ends the node
+before another answer leaves. Source: docs/design/disk.md.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from sprawl._native import Page, build_window, cut_log
+from sprawl.clock import SECOND_NS, Clock
+from sprawl.errors import SprawlError
+from sprawl.limits import DISK_READERS_COUNT, WINDOW_BYTES
+from sprawl.log.committer import Commit, Committer
+from sprawl.log.reads import Want, read_page
+from sprawl.log.recovery import Engine as Restoring
+from sprawl.log.recovery import find_log, restore
+from sprawl.log.store import LogStore
+from sprawl.log.windows import Window, Windows, window_of
+
+_log: Final = logging.getLogger("sprawl.log")
+# A window is at most this part of the memory tier, so that memory can always let go of some.
+_RING_SHARE: Final = 4
+
+Buffers = Sequence[object]
+"""Views of log bytes, in order."""
+
+
+class Engine(Protocol):
+    """What the disk tier needs of the engine; the compiled one is bound directly."""
+
+    def take_commit(self, bytes_max: int) -> tuple[int, Buffers, int, int] | None:
+        """First position, bytes, end position and mark of the next ticks, None when there are none."""
+
+    def set_disk_full(self, is_full: bool) -> None:
+        """Whether the disk takes nothing now."""
+
+    def window(self, bytes_min: int) -> tuple[int, Buffers, int] | None:
+        """First position, bytes and end position of the window to seal, None below ``bytes_min``."""
+
+    def window_sealed(self, end_lsn: int) -> None:
+        """Memory may let go of what lies below ``end_lsn``."""
+
+    def age_out(self, before_ns: int) -> None:
+        """Lets go of chunks in which everything was appended before a time."""
+
+
+class RestoredEngine(Engine, Restoring, Protocol):
+    """An engine that takes up a log and goes on with it."""
+
+
+EngineT = TypeVar("EngineT", bound=RestoredEngine)
+
+
+class Listener(Protocol):
+    """What is told of progress."""
+
+    def synced(self, end_lsn: int, mark: int) -> None:
+        """Everything up to ``mark`` is on disk."""
+
+    def use_disk(
+        self,
+        wake_committer: Callable[[], None],
+        read_disk: Callable[[Want, Callable[[Page | None], None]], None],
+    ) -> None:
+        """Connects the tier."""
+
+    def now_ns(self) -> int:
+        """Node time."""
+
+
+class Source:
+    """Commits of the engine, cut into values on the committer's thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def take_commit(self, bytes_max: int) -> Commit | None:
+        """The next whole ticks; None when there is nothing."""
+        taken = self._engine.take_commit(bytes_max)
+        if taken is None:
+            return None
+        first_lsn, parts, end_lsn, mark = taken
+        return Commit(cut_log(first_lsn, parts), end_lsn, mark)
+
+
+class DiskTier:
+    """Made on the loop after recovery; started once the listener exists."""
+
+    def __init__(
+        self,
+        store: LogStore,
+        windows: Windows,
+        engine: Engine,
+        *,
+        clock: Clock,
+        memory_bytes_max: int,
+        memory_age_s: float,
+        failed: Callable[[SprawlError], None],
+    ) -> None:
+        self.store: Final = store
+        self.windows: Final = windows
+        self.is_full = False
+        self._engine = engine
+        self._clock = clock
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._window_bytes = min(WINDOW_BYTES, memory_bytes_max // _RING_SHARE)
+        self._memory_age_s = memory_age_s
+        self._sealed_at_ns = clock.monotonic_ns()
+        self._is_sealing = False
+        self._listener: Listener | None = None
+        self._pool = ThreadPoolExecutor(DISK_READERS_COUNT, "sprawl-disk")
+        self.committer: Final = Committer(
+            store,
+            Source(engine),
+            clock=clock,
+            on_durable=self._on_durable,
+            on_full=self._on_full,
+            on_failed=failed,
+        )
+
+    def start(self, listener: Listener) -> None:
+        """Connects the listener and starts to commit."""
+        self._listener = listener
+        listener.use_disk(self.committer.wake, self.read)
+        self.committer.start()
+
+    async def stop(self) -> bool:
+        """Commits what is there; False when something was left. Nothing is appended any more."""
+        is_drained = await self.committer.stop()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.store.close()
+        return is_drained
+
+    async def tick(self) -> None:
+        """Once a second: seals by age, and lets memory go of what is old enough."""
+        if self._listener is None:
+            return
+        age_ns = int(self._memory_age_s * SECOND_NS)
+        if self._clock.monotonic_ns() - self._sealed_at_ns >= max(age_ns // 2, SECOND_NS):
+            self._seal(1)
+        self._engine.age_out(self._listener.now_ns() - age_ns)
+
+    def seal_now(self) -> None:
+        """Seals what is on disk, however little it is."""
+        self._seal(1)
+
+    def read(self, want: Want, done: Callable[[Page | None], None]) -> None:
+        """Reads a page on a pool thread and calls ``done`` in the loop; None when it failed."""
+        future = self._pool.submit(read_page, self.store, self.windows, want)
+
+        def finished(_: object) -> None:
+            self._loop.call_soon_threadsafe(done, self._page_of(future))
+
+        future.add_done_callback(finished)
+
+    def _page_of(self, future: "Callable[[], Page] | object") -> Page | None:
+        assert hasattr(future, "exception")
+        if future.cancelled():
+            return None
+        if error := future.exception():
+            _log.error("the disk tier cannot be read: %s", error, exc_info=error)
+            return None
+        page: Page = future.result()
+        return page
+
+    def _on_durable(self, end_lsn: int, mark: int) -> None:
+        assert self._listener is not None
+        self._listener.synced(end_lsn, mark)
+        self._seal(self._window_bytes)
+
+    def _on_full(self, is_full: bool) -> None:
+        self.is_full = is_full
+        self._engine.set_disk_full(is_full)
+        if is_full:
+            _log.error("the disk is full: publishes are refused with 507, reads go on")
+        else:
+            _log.warning("the disk has room again: publishes go on")
+
+    def _seal(self, bytes_min: int) -> None:
+        """Begins to seal a window when there is enough for one and none is being sealed."""
+        if self._is_sealing:
+            return
+        found = self._engine.window(bytes_min)
+        if found is None:
+            return
+        first_lsn, parts, end_lsn = found
+        self._is_sealing = True
+        self._sealed_at_ns = self._clock.monotonic_ns()
+        future = self._pool.submit(build_window, first_lsn, parts, False)
+
+        def built(_: object) -> None:
+            self._loop.call_soon_threadsafe(self._built, end_lsn, future)
+
+        future.add_done_callback(built)
+
+    def _built(self, end_lsn: int, future: "object") -> None:
+        assert hasattr(future, "result")
+        header, items = future.result()
+        window = window_of(header)
+        self.committer.submit(items, partial(self._sealed, window))
+
+    def _sealed(self, window: Window) -> None:
+        self.windows.append(window)
+        self._engine.window_sealed(window.end_lsn)
+        self._is_sealing = False
+        self._seal(self._window_bytes)
+
+
+def open_tier(
+    directory: Path,
+    new_engine: Callable[[int], EngineT],
+    *,
+    is_new: bool,
+    was_clean: bool,
+    disk_bytes_max: int,
+    memory_bytes_max: int,
+    memory_age_s: float,
+    clock: Clock,
+    failed: Callable[[SprawlError], None],
+) -> tuple[EngineT, DiskTier]:
+    """Opens the log of a directory, makes an engine that goes on at its end, and the tier.
+
+    ``new_engine`` takes the position where the log goes on. Raises StartError for what cannot be
+    opened, LogDamaged for an index that cannot be believed; nothing was changed then.
+    """
+    store = LogStore(directory, disk_bytes_max=disk_bytes_max, is_new=is_new, clock=clock)
+    try:
+        found = find_log(store, was_clean=was_clean)
+        engine = new_engine(found.end_lsn)
+        restore(engine, store, found)
+    except BaseException:
+        store.close()
+        raise
+    windows = Windows(store)
+    for window in found.windows:
+        windows.append(window)
+    tier = DiskTier(
+        store,
+        windows,
+        engine,
+        clock=clock,
+        memory_bytes_max=memory_bytes_max,
+        memory_age_s=memory_age_s,
+        failed=failed,
+    )
+    return engine, tier
