@@ -3,6 +3,7 @@
 import os
 import random
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -21,8 +22,11 @@ from tests.faults.faults import (
 )
 from tests.faults.history import History, read_events
 from tests.faults.order import check_order
+from tests.faults.planted import PRODUCT_BUGS
 from tests.faults.scene import Scene
 from tests.faults.volume import Volume
+
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -226,3 +230,17 @@ def test_the_order_of_calls_decides(calls: tuple[str, ...], verdict: str) -> Non
 )
 def test_a_file_with_a_mark_needs_the_mark(calls: tuple[str, ...], verdict: str) -> None:
     assert order_of(*calls, dsync={10: "/d/data.mdb"}) == verdict
+
+
+@pytest.mark.parametrize("bug", sorted(PRODUCT_BUGS))
+def test_every_defect_can_be_planted(bug: str) -> None:
+    """In a process of its own; a seam that was renamed would plant nothing and find nothing."""
+    program = f"from tests.faults.planted import plant; plant({bug!r}); print('planted')"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "planted\n", done.stderr
+
+
+def test_the_product_knows_nothing_of_planted_bugs() -> None:
+    found = [p for p in (_ROOT / "sprawl").rglob("*.py*") if b"PLANTED" in p.read_bytes().upper()]
+    assert not found
