@@ -185,7 +185,7 @@ class Workload:
         partitions = self.plan.all_partitions()
         topic, partition = partitions[number % len(partitions)]
         proc = f"reader-{self._seed}-{number}"
-        position = 0
+        position, assignment = 0, 0
         client = _Client(self._port)
         while not self._stop.is_set():
             if not client.connect():
@@ -195,7 +195,9 @@ class Workload:
                 event, position = _poll(client, proc, topic, partition, position, 0.2)
             except ConnectionError:
                 continue
-            self._history.write(event)
+            self._history.write(event | {"assignment": assignment})
+            if position < 0:
+                position, assignment = 0, assignment + 1
         client.close()
 
     def __enter__(self) -> Self:
@@ -291,7 +293,10 @@ def _receipt(answer: Answer | None) -> Event:
 def _poll(
     client: _Client, proc: str, topic: str, partition: int, position: int, wait_s: float = 0
 ) -> tuple[Event, int]:
-    """One read from an offset; the event, and the offset to go on from. ConnectionError."""
+    """One read from an offset; the event, and the offset to go on from, -1 when there is none.
+
+    Raises ConnectionError.
+    """
     target = f"/v1/topics/{topic}/messages?partition={partition}&from=offset:{position}"
     target += f"&limit={_READ_COUNT}&wait={wait_s}"
     begin = now()
@@ -313,6 +318,9 @@ def _poll(
     if answer.status == 404:
         # A topic that was never made has no messages; the checker says whether that is a loss.
         return event | {"up_to_date": True}, position
+    if answer.status == 416:
+        # What was seen is gone: begin anew, and let the checker say whether it might be.
+        return event, -1
     if answer.status == 410:
         earliest = int(_EARLIEST.search(json.loads(answer.body)["detail"])[1])  # type: ignore[index]
         return event | {"gaps": [[position, earliest, "retention"]]}, earliest
