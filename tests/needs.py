@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,42 @@ def _stamp(*paths: str) -> str:
     return asked.stdout.strip()
 
 
+def strace() -> str | None:
+    """Path of strace, when it may hold processes of this user and put errors into their calls."""
+    path = _working("strace")
+    if path is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        inject = ["-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=1"]
+        program = "import os; os.fsync(os.open('.', os.O_RDONLY))"
+        command = [path, "-o", f"{folder}/trace", *inject, sys.executable, "-c", program]
+        asked = subprocess.run(command, capture_output=True, timeout=30, check=False, cwd=folder)
+    return path if b"Input/output error" in asked.stderr else None
+
+
+def _volume(filesystem: str) -> str | None:
+    """The device of a volume that was made, mounted, cut off its power and given back."""
+    from tests.faults.volume import BYTES_MIN, Volume
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with Volume(Path(folder) / "volume", BYTES_MIN[filesystem], filesystem) as volume:
+                volume.cut_power()
+                return volume.device
+        except OSError:
+            return None
+
+
+def power_cut() -> str | None:
+    """A loop device, when this user may mount an ext4 image and shut it down."""
+    return _volume("ext4")
+
+
+def xfs() -> str | None:
+    """A loop device, when this user may mount an XFS image and shut it down."""
+    return _volume("xfs")
+
+
 FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromium": (chromium, "no working chromium on PATH (Debian: apt install chromium)"),
     "curl": (curl, "no curl on PATH (Debian: apt install curl)"),
@@ -138,8 +175,19 @@ FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
         "make run would install or build first (run the tests by make test)",
     ),
     "valgrind": (valgrind, "no valgrind on PATH (Debian: apt install valgrind)"),
-    "strace": (strace, "no strace that may trace (Debian: apt install strace)"),
     "small-mount": (small_mount, "no right to mount a small file system (run as root)"),
+    "strace": (
+        strace,
+        "no strace that may inject (apt install strace, allow ptrace); not proven: K3, P5, P6",
+    ),
+    "power-cut": (
+        power_cut,
+        "no ext4 on a loop device (root, /dev/loop-control, mkfs.ext4); not proven: P1 and D1",
+    ),
+    "xfs": (
+        xfs,
+        "no XFS on a loop device (needs root, apt install xfsprogs); not proven: P1 on XFS",
+    ),
     "debootstrap-root": (
         debootstrap,
         "debootstrap needs root and its package (apt install debootstrap)",

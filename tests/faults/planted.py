@@ -1,0 +1,213 @@
+"""The defects that the fault tests must find, and the scenario that finds each.
+
+In: a name. Out: for the model, code behind ``PLANTED_BUG`` in ``model_node``; for the product,
+``plant`` patches one method of the running program before it starts. Invariant: nothing of this is
+in the product; ``planted_node`` alone calls ``plant``.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from sprawl import errors
+
+# Defect: the scenario that finds it, and a part of what that scenario then says.
+MODEL_BUGS: Final[dict[str, tuple[str, str]]] = {
+    "answer-before-sync": ("order", "early"),
+    "visible-before-durable": ("order", "early"),
+    "no-sync": ("power", "lost-|refused|phantom|inconsistent|exit status"),
+    "sync-error-ignored": ("eio", "lives on after EIO"),
+    "commit-skipped": ("kill", "lost-"),
+    "drop-tail": ("kill", "lost-|inconsistent-offset"),
+    "offset-again-after-restart": ("kill", "inconsistent-offset|lost-"),
+    "twice-at-recovery": ("kill", "duplicate-log"),
+    "swapped-at-recovery": ("kill", "inconsistent-offset"),
+    "refused-but-stored": ("kill", "phantom"),
+    "read-skips": ("kill", "skipped-poll|lost-middle"),
+    "less-than-asked": ("kill", "overstated"),
+    "checksum-unchecked": ("flips", "wrong-bytes"),
+    "damage-unnamed": ("flips", "lost-"),
+    "start-empty": ("harms", "lost-"),
+    "full-acknowledged": ("full", "lost-|not in"),
+    "stuck-after-full": ("full", "not in"),
+}
+
+
+def _answer_before_sync() -> None:
+    """Answers are let go when a commit begins."""
+    from sprawl.log.committer import Commit, Committer
+
+    put = Committer._put
+
+    def early(self: Committer, commit: Commit) -> None:
+        self._call(self._on_durable, commit.end_lsn, commit.tick)
+        put(self, commit)
+
+    Committer._put = early  # type: ignore[method-assign]
+
+
+def _tick_ahead() -> None:
+    """A commit tells one tick more durable than it holds."""
+    from sprawl.log.committer import Commit, Committer
+
+    put = Committer._put
+
+    def ahead(self: Committer, commit: Commit) -> None:
+        put(self, dataclasses.replace(commit, tick=commit.tick + 1))
+
+    Committer._put = ahead  # type: ignore[method-assign]
+
+
+def _commit_halved() -> None:
+    """Of commits of several pieces the last one is not written."""
+    from sprawl.log.store import LogStore
+
+    put = LogStore.put_commit
+
+    def halved(self: LogStore, log: Sequence[Any], *rest: Any, **named: Any) -> None:
+        end_lsn = self._tiled_end(log)
+        put(self, log[:-1] if len(log) > 1 else log, *rest, **named)
+        self._end_lsn = end_lsn if log else self._end_lsn
+
+    LogStore.put_commit = halved  # type: ignore[method-assign]
+
+
+def _commit_skipped() -> None:
+    """Every 20th commit is told durable and never written."""
+    from sprawl.log.store import LogStore
+
+    put, count = LogStore.put_commit, 0
+
+    def skipping(self: LogStore, log: Sequence[Any], *rest: Any, **named: Any) -> None:
+        nonlocal count
+        count += 1
+        if log and count % 20 == 0:
+            self._end_lsn = self._tiled_end(log)
+            return
+        put(self, log, *rest, **named)
+
+    LogStore.put_commit = skipping  # type: ignore[method-assign]
+
+
+def _no_sync() -> None:
+    """The environment is opened without syncs."""
+    _with_lmdb_options(sync=False, metasync=False)
+
+
+def _no_meta_sync() -> None:
+    """Pages are synced, the page that names them is not."""
+    _with_lmdb_options(metasync=False)
+
+
+def _with_lmdb_options(**options: bool) -> None:
+    """Before the store is imported, which keeps ``lmdb.open`` as a default."""
+    import lmdb
+
+    open_as_ever = lmdb.open
+
+    def opened(*args: Any, **named: Any) -> Any:
+        return open_as_ever(*args, **(named | options))
+
+    lmdb.open = opened
+
+
+def _sync_error_ignored() -> None:
+    """A commit that failed is told durable, as if the next one would make up for it."""
+    from sprawl.log.store import LogStore
+
+    _ignore(LogStore, errors.DiskFailed)
+
+
+def _full_acknowledged() -> None:
+    """A commit without room is told durable."""
+    from sprawl.log.store import LogStore
+
+    _ignore(LogStore, errors.DiskFull)
+
+
+def _ignore(store: Any, error: type[Exception]) -> None:
+    put = store.put_commit
+
+    def deaf(self: Any, *args: Any, **named: Any) -> None:
+        try:
+            put(self, *args, **named)
+        except error:
+            return
+
+    store.put_commit = deaf
+
+
+def _stuck_after_full() -> None:
+    """A disk that was full once is never tried again."""
+    from sprawl.log.store import LogStore
+
+    def refused(self: LogStore) -> None:
+        raise errors.DiskFull("the disk was full once")
+
+    LogStore.reopen = refused  # type: ignore[method-assign]
+
+
+def _drop_tail() -> None:
+    """Recovery ends one piece of the log too early."""
+    from sprawl.log.store import LogStore
+
+    iterate = LogStore.iter_log
+
+    def shorter(self: LogStore, *args: Any) -> Any:
+        stretches = list(iterate(self, *args))
+        return iter(stretches[:-1])
+
+    LogStore.iter_log = shorter  # type: ignore[method-assign]
+
+
+def _twice_at_recovery() -> None:
+    """Recovery takes the last piece of the log twice."""
+    from sprawl.log.store import LogStore
+
+    iterate = LogStore.iter_log
+
+    def longer(self: LogStore, *args: Any) -> Any:
+        stretches = list(iterate(self, *args))
+        return iter(stretches + stretches[-1:])
+
+    LogStore.iter_log = longer  # type: ignore[method-assign]
+
+
+def _start_empty() -> None:
+    """A log that is refused is thrown away and begun anew."""
+    import shutil
+
+    from sprawl.log import store
+
+    opened = store.LogStore.__init__
+
+    def emptied(self: store.LogStore, directory: Any, **named: Any) -> None:
+        try:
+            opened(self, directory, **named)
+        except errors.StartError:
+            shutil.rmtree(directory / store.FOLDER_NAME, ignore_errors=True)
+            opened(self, directory, **(named | {"is_new": True}))
+
+    store.LogStore.__init__ = emptied  # type: ignore[method-assign]
+
+
+# The same as in the model, where the product has the seam for it.
+PRODUCT_BUGS: Final[dict[str, tuple[Callable[[], None], str]]] = {
+    "answer-before-sync": (_answer_before_sync, "order"),
+    "no-sync": (_no_sync, "power"),
+    "no-meta-sync": (_no_meta_sync, "order"),
+    "tick-ahead": (_tick_ahead, "order"),
+    "commit-halved": (_commit_halved, "kill"),
+    "commit-skipped": (_commit_skipped, "kill"),
+    "sync-error-ignored": (_sync_error_ignored, "eio"),
+    "full-acknowledged": (_full_acknowledged, "full"),
+    "stuck-after-full": (_stuck_after_full, "full"),
+    "drop-tail": (_drop_tail, "kill"),
+    "twice-at-recovery": (_twice_at_recovery, "kill"),
+    "start-empty": (_start_empty, "harms"),
+}
+
+
+def plant(name: str) -> None:
+    """Patches one defect into this process; KeyError for an unknown one."""
+    PRODUCT_BUGS[name][0]()

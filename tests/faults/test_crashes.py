@@ -1,0 +1,51 @@
+"""Rows K1 and P1: a node dies at random moments, by SIGKILL and by power failure."""
+
+import pytest
+
+from tests.faults.faults import Fault, Kill9, PowerCut
+from tests.faults.node import NodeProcess
+from tests.faults.scene import LEVEL, Scene, per_form
+from tests.faults.volume import BYTES_MIN, Volume
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(3_600)]
+# A cycle begins after this many acknowledgements at most, so that deaths meet every state.
+_ACKS_MAX = per_form(400, 1_000, 10_000)
+
+
+def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> None:
+    """Breaks a working node ``count`` times, then judges."""
+    workload = scene.begin()
+    slowest_s = 0.0
+    for _ in range(count):
+        workload.wait_for(scene.draw.randint(1, _ACKS_MAX))
+        fault.start(scene.node)
+        scene.node.start()
+        fault.stop()
+        slowest_s = max(slowest_s, scene.node.ready_s)
+    workload.wait_for(50)
+    report = scene.verdict(workload)
+    print(f"{count} cycles, slowest start {slowest_s:.2f} s")  # noqa: T201
+    assert report.is_good, report.lines()
+    assert report.figures["faults"] == count
+    assert report.figures[f"acknowledged at {LEVEL}"] >= 50 + count
+
+
+@pytest.mark.K1
+def test_nothing_acknowledged_is_lost_by_kill_9(scene: Scene) -> None:
+    cycles(scene, Kill9(scene.history), per_form(3, 20, 200))
+
+
+@pytest.mark.P1
+@pytest.mark.needs("power-cut")
+def test_nothing_acknowledged_is_lost_by_a_power_cut(volume_scene: Scene, volume: Volume) -> None:
+    cycles(volume_scene, PowerCut(volume_scene.history, volume), per_form(1, 10, 100))
+
+
+@pytest.mark.P1
+@pytest.mark.needs("power-cut", "xfs")
+@pytest.mark.skipif(per_form(0, 0, 1) == 0, reason="make faults")
+def test_nothing_acknowledged_is_lost_by_a_power_cut_on_xfs(scene: Scene) -> None:
+    with Volume(scene.folder / "xfs", BYTES_MIN["xfs"], "xfs") as volume:
+        on_xfs = Scene(scene.folder / "xfs", volume.path / "data", scene.draw.getrandbits(32))
+        with on_xfs:
+            cycles(on_xfs, PowerCut(on_xfs.history, volume), 100)
