@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One pull that other readers at the same place share within a tick.
 pub struct Shared {
-    pub bytes: Py<PyBytes>,
+    /// `None` where the pull passed over everything it looked at.
+    pub bytes: Option<Py<PyBytes>>,
     pub after: edge::reader::Reader,
     pub pulled: edge::reader::Pulled,
 }
@@ -158,7 +159,16 @@ impl Engine {
             let (bytes_max, messages_max) = (fetch.bytes_max, fetch.messages_max());
             let reader = fetch.reader(&mut slf.get().lock().edge.log, topic, form)?;
             let connection = response::Connection::Implied;
-            Ok(Waiting { reader, streams: true, is_chunked: false, connection, bytes_max, messages_max })
+            let wait_until_ns = now_ns;
+            Ok(Waiting {
+                reader,
+                streams: true,
+                is_chunked: false,
+                connection,
+                bytes_max,
+                messages_max,
+                wait_until_ns,
+            })
         });
         Ok(Reader::new(slf, made.map_err(to_py)?))
     }
@@ -186,6 +196,11 @@ impl Engine {
     #[setter]
     fn set_is_draining(&self, value: bool) {
         self.lock().edge.is_draining = value;
+    }
+
+    fn add_unsent(&self, bytes: isize) {
+        let edge = &mut self.lock().edge;
+        edge.unsent = edge.unsent.checked_add_signed(bytes).expect("no more is taken than was left lying");
     }
 
     fn publish_json<'py>(
@@ -402,6 +417,7 @@ impl Engine {
             ("route_cache_capacity", log.routes().capacity() as u64),
             ("dedup_keys", log.keys().len() as u64),
             ("buffered_bytes", inner.edge.buffered() as u64),
+            ("unsent_bytes", inner.edge.unsent as u64),
         ] {
             gauges.set_item(name, value)?;
         }

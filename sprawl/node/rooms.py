@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from sprawl import limits
@@ -49,7 +50,7 @@ Build = Callable[[Settings, LiveView, Tasks], Rooms]
 
 def build_rooms(settings: Settings, view: LiveView, tasks: Tasks) -> Rooms:
     """The real rooms; the compiled modules are loaded here and nowhere before."""
-    from sprawl._hot.protocol import Listener
+    from sprawl._hot.protocol import Listener, NodeTime
     from sprawl._native import Engine
     from sprawl.edge.caps import ConnectionCaps
     from sprawl.edge.server import EdgeServer
@@ -64,5 +65,8 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks) -> Rooms:
         auto_create=settings.auto_create_topics,
     )
     caps = ConnectionCaps(settings.connections_max, settings.connections_per_address_max)
-    edge = EdgeServer(engine, view, spawn=tasks.start, new_listener=Listener, caps=caps)
+    time = NodeTime()
+    view.follow(time.now_ns)
+    new_listener = partial(Listener, time=time)
+    edge = EdgeServer(engine, view, spawn=tasks.start, new_listener=new_listener, caps=caps)
     return Rooms(engine, edge)

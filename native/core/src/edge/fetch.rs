@@ -292,14 +292,12 @@ pub(super) fn check_range(log: &Log, places: &[Place]) -> Result<(), Problem> {
                     next: if i == at { part.low } else { p.next.max(log.part(p.part).low) },
                 })
                 .collect();
+            let cursor = cursor::encode(&earliest);
             let detail = format!(
-                "offset {} of partition {} is no longer retained, the earliest is {}; go on with from=cursor:{}",
-                asked.next,
-                asked.number,
-                part.low,
-                cursor::encode(&earliest)
+                "offset {} of partition {} is no longer retained, the earliest is {}; go on with from=cursor:{cursor}",
+                asked.next, asked.number, part.low
             );
-            return Err(Problem::new(Code::OffsetExpired, detail));
+            return Err(Problem::new(Code::OffsetExpired, detail).resuming_at(cursor));
         }
         if asked.next > part.end {
             let detail =

@@ -9,8 +9,10 @@ use super::time::Clock;
 use crate::arena::Slice;
 use crate::batch::{self, BatchError, Builder, Record, RecordRef};
 use crate::cursor;
+use crate::envelope::ENVELOPE_LEN;
 use crate::http::response::write_number;
-use crate::limits::READ_PARTITIONS_MAX;
+use crate::limits::{READ_LOOK_BYTES_MAX, READ_PARTITIONS_MAX};
+
 use crate::log::{Batch, Log};
 use crate::problem::{Code, Problem};
 use crate::trie::pattern_matches;
@@ -63,7 +65,7 @@ impl Filter {
 pub struct Pulled {
     /// Messages written.
     pub messages: u64,
-    /// A bound stopped it; there is more.
+    /// A bound stopped it; there is more to look at, though perhaps none that the filter takes.
     pub more: bool,
     /// The topic is gone: nothing will follow.
     pub ended: bool,
@@ -166,12 +168,6 @@ impl Reader {
         self.ended = other.ended;
     }
 
-    /// Whether anything is readable now.
-    #[must_use]
-    pub fn is_ready(&self, log: &Log) -> bool {
-        self.places.iter().any(|p| log.part(p.part).end > p.next)
-    }
-
     /// Takes a topic in that was created after this read of a pattern began. `true` when it has new partitions now.
     ///
     /// # Errors
@@ -199,7 +195,8 @@ impl Reader {
         Ok(self.places.len() > before)
     }
 
-    /// Writes what follows the cursor until `bytes_max` (overshot by at most one message) or `messages_max`.
+    /// Writes what follows the cursor until `bytes_max` (overshot by at most one message) or `messages_max`, or until it
+    /// has passed over `READ_LOOK_BYTES_MAX` that it does not give: then `more` is set, also when nothing was written.
     pub fn pull(
         &mut self,
         log: &mut Log,
@@ -212,6 +209,7 @@ impl Reader {
         let start = out.len();
         let messages_max = messages_max.min(self.left.unwrap_or(u64::MAX));
         let mut pulled = Pulled::default();
+        let mut looked = 0;
         for step in 0..self.places.len() {
             let at = (self.turn + step) % self.places.len();
             log.settle(self.places[at].part);
@@ -225,9 +223,10 @@ impl Reader {
                 self.write_gap(at, low, out);
             }
             let before = self.places[at].next;
-            let mut pull =
-                Pull { reader: self, at, clock, bytes_end: start + bytes_max, messages_max, now_ns };
+            let bytes_end = start + bytes_max;
+            let mut pull = Pull { reader: self, at, clock, start, bytes_end, messages_max, now_ns, looked };
             pull.run(log, out, &mut pulled);
+            looked = pull.looked;
             if pulled.more {
                 // The next pull goes on with the next partition, so a busy one does not starve the others; with this
                 // one when nothing was left for it.
@@ -301,9 +300,12 @@ struct Pull<'r, 'c> {
     reader: &'r mut Reader,
     at: usize,
     clock: &'c mut Clock,
+    start: usize,
     bytes_end: usize,
     messages_max: u64,
     now_ns: i64,
+    /// Bytes of batches that were gone through, inflated ones as they are inflated.
+    looked: usize,
 }
 
 impl Pull<'_, '_> {
@@ -320,10 +322,12 @@ impl Pull<'_, '_> {
         };
         let mut scratch = Vec::new();
         for batch in log.batches(place.part, place.next) {
-            if out.len() >= self.bytes_end || pulled.messages >= self.messages_max {
+            let has_looked_enough = self.looked >= READ_LOOK_BYTES_MAX + (out.len() - self.start);
+            if out.len() >= self.bytes_end || pulled.messages >= self.messages_max || has_looked_enough {
                 pulled.more = true;
                 return;
             }
+            self.looked += ENVELOPE_LEN + batch.bytes.len();
             let next = self.reader.places[self.at].next;
             let expires = batch.envelope.expiry_ns != 0 && batch.envelope.expiry_ns <= self.now_ns;
             let filtered = !self.reader.filter.is_empty();
@@ -366,6 +370,7 @@ impl Pull<'_, '_> {
         let mut first = 0;
         let mut epoch = 0;
         let mut finished = true;
+        scratch.clear();
         let records = batch::records(batch.bytes, scratch).expect("stored batches were verified");
         epoch = epoch.max(records.header().leader_epoch);
         for record in records {
@@ -374,7 +379,7 @@ impl Pull<'_, '_> {
             if offset < from {
                 continue;
             }
-            let built = builder.as_ref().map_or(0, Builder::encoded_len);
+            let built = builder.as_ref().filter(|b| !b.is_empty()).map_or(0, Builder::encoded_len);
             if pulled.messages >= self.messages_max || out.len() + built >= self.bytes_end {
                 finished = false;
                 break;
@@ -408,6 +413,7 @@ impl Pull<'_, '_> {
                 self.message(origin, &record, epoch, out);
             }
         }
+        self.looked += scratch.len();
         if let Some(builder) = builder.filter(|b| !b.is_empty()) {
             builder.finish_into(out, i64::try_from(first).unwrap_or_default(), epoch, None);
         }

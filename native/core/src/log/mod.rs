@@ -266,6 +266,24 @@ impl Log {
         Ok(Put::Updated)
     }
 
+    /// Takes back the newest topic while nothing was ever stored in it, as if it had not been made: what a refused publish
+    /// created does not stay. `false` when something was stored, or another topic is newer.
+    pub fn withdraw_topic(&mut self, index: u32) -> bool {
+        let handles = self.topics.get(index).parts.as_slice();
+        let first = handles[0] as usize;
+        let is_newest = index as usize + 1 == self.topics.len() && first + handles.len() == self.parts.len();
+        if !is_newest || self.parts[first..].iter().any(|p| p.end > 0 || p.watchers > 0) {
+            return false;
+        }
+        debug_assert!(self.pending.iter().all(|p| (p.part as usize) < first), "nothing is pending in it");
+        let topic = self.topics.pop().expect("it is the newest one");
+        self.routes.remove(&topic.name, name_hash(&topic.name));
+        self.parts.truncate(first);
+        self.born.retain(|at| *at != index);
+        self.retained.retain(|at| *at != index);
+        true
+    }
+
     /// Takes a topic out of sight. Its messages can be brought back within the grace time while memory holds them, and as
     /// many as there is room for if they may not be dropped then.
     pub fn delete_topic(&mut self, name: &[u8], now_ns: i64) -> bool {

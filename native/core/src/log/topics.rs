@@ -174,6 +174,25 @@ impl Topics {
         at
     }
 
+    /// Takes the newest topic out, as if it had never been in.
+    pub fn pop(&mut self) -> Option<Topic> {
+        let index = u32::try_from(self.entries.len().checked_sub(1)?).expect("topics are bounded below 2^32");
+        if self.entries[index as usize].deleted_ns == 0 {
+            self.hide(index, 1);
+        }
+        self.forget_id(index);
+        let topic = self.entries.pop();
+        debug_assert!(self.live <= self.entries.len());
+        topic
+    }
+
+    fn forget_id(&mut self, index: u32) {
+        let id = self.entries[index as usize].id;
+        if let Ok(slot) = self.by_id.find_entry(id, |&at| at == index) {
+            slot.remove();
+        }
+    }
+
     /// Takes the name away from a topic; its id and partitions stay until [`Topics::forget`].
     pub fn hide(&mut self, index: u32, now_ns: i64) {
         let hash = name_hash(&self.entries[index as usize].name);
@@ -199,10 +218,7 @@ impl Topics {
 
     /// Forgets a hidden topic for good.
     pub fn forget(&mut self, index: u32) {
-        let id = self.entries[index as usize].id;
-        if let Ok(slot) = self.by_id.find_entry(id, |&at| at == index) {
-            slot.remove();
-        }
+        self.forget_id(index);
         let topic = &mut self.entries[index as usize];
         topic.name = Box::default();
         topic.config = None;
