@@ -166,7 +166,7 @@ READ_BYTES_MAX: Final = FETCH_BYTES_MAX
 
 # --- Topics, subscriptions, duplicates. ---
 
-# Topics of the node; creating one more is 429.
+# Topics of the node, deleted ones within their grace time included; creating one more is 429.
 TOPICS_MAX: Final = 4_000_000
 # Topics in one page of a list that does not ask for more.
 TOPICS_PAGE_DEFAULT: Final = 1_000

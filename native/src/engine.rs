@@ -250,6 +250,7 @@ impl Engine {
     fn topic_get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
         let mut inner = self.lock();
         let log = &mut inner.edge.log;
+        log.expire(log.now_ns());
         let Some(index) = log.topic(name.as_bytes()) else { return Ok(None) };
         let parts = log.topics().get(index).parts.as_slice().to_vec();
         let listed = PyList::empty(py);
@@ -262,7 +263,7 @@ impl Engine {
             entry.set_item("epoch", log.epoch(handle))?;
             entry.set_item("low_offset", part.low)?;
             entry.set_item("high_offset", part.end)?;
-            entry.set_item("records", part.end - part.low)?;
+            entry.set_item("records", log.readable(handle))?;
             entry.set_item("bytes", part.bytes)?;
             let times = log.time_range(handle);
             entry.set_item("oldest_ns", times.map(|t| t.0))?;
@@ -303,8 +304,9 @@ impl Engine {
     ) -> PyResult<(Bound<'py, PyList>, Option<u32>)> {
         // A page looks at so many entries at most: a rare prefix among a million topics must not hold the loop.
         const LOOKED_AT_MAX: u32 = 20_000;
-        let inner = self.lock();
-        let log = &inner.edge.log;
+        let mut inner = self.lock();
+        let log = &mut inner.edge.log;
+        log.expire(log.now_ns());
         let end = u32::try_from(log.topics().len()).expect("topics_max is below 2^32");
         let listed = PyList::empty(py);
         let mut at = after;
@@ -323,7 +325,7 @@ impl Engine {
             entry.set_item("name", topic.name_str())?;
             entry.set_item("topic_id", id_text(topic.id))?;
             entry.set_item("partitions", parts.len())?;
-            let records: u64 = parts.iter().map(|p| log.part(*p).end - log.part(*p).low).sum();
+            let records: u64 = parts.iter().map(|p| log.readable(*p)).sum();
             entry.set_item("records", records)?;
             entry.set_item("bytes", parts.iter().map(|p| log.part(*p).bytes).sum::<u64>())?;
             entry.set_item("oldest_ns", times.iter().map(|t| t.0).min())?;
@@ -380,7 +382,9 @@ impl Engine {
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        let now_ns = inner.edge.log.now_ns();
+        inner.edge.log.expire(now_ns);
         let (log, stats) = (&inner.edge.log, inner.edge.stats);
         let counted = log.counters();
         let counters = PyDict::new(py);

@@ -280,6 +280,9 @@ fn resume(
 /// `offset_expired` with the earliest cursor, `offset_out_of_range`.
 pub(super) fn check_range(log: &Log, places: &[Place]) -> Result<(), Problem> {
     for (at, asked) in places.iter().enumerate() {
+        if log.is_deleted(asked.topic, asked.topic_id) {
+            continue; // gone while the read waited: it ends with what it has
+        }
         let part = log.part(asked.part);
         if asked.next < part.low {
             let earliest: Vec<_> = places

@@ -12,7 +12,7 @@ use crate::cursor;
 use crate::envelope::ENVELOPE_LEN;
 use crate::http::response::write_number;
 use crate::limits::{READ_LOOK_BYTES_MAX, READ_PARTITIONS_MAX};
-
+use crate::log::lifetimes::expiry_ns;
 use crate::log::{Batch, Log};
 use crate::problem::{Code, Problem};
 use crate::trie::pattern_matches;
@@ -178,11 +178,15 @@ impl Reader {
         if entry.deleted_ns != 0 || !pattern_matches(awaited.as_bytes(), &entry.name) {
             return Ok(false);
         }
-        let before = self.places.len();
+        let mut grew = false;
         for &part in entry.parts.as_slice() {
-            if self.places.iter().all(|p| p.part != part) {
-                self.places.push(place(log, topic, part, 0));
+            match self.places.iter_mut().find(|p| p.part == part) {
+                Some(known) if known.topic_id == entry.id => continue,
+                // The partition of a topic that was forgotten is this topic's now.
+                Some(left_over) => *left_over = place(log, topic, part, 0),
+                None => self.places.push(place(log, topic, part, 0)),
             }
+            grew = true;
         }
         if check_count(self.places.len()).is_err() {
             self.places.retain(|p| !log.is_deleted(p.topic, p.topic_id));
@@ -192,7 +196,7 @@ impl Reader {
         if !is_pattern(awaited) {
             self.awaited = None;
         }
-        Ok(self.places.len() > before)
+        Ok(grew)
     }
 
     /// Writes what follows the cursor until `bytes_max` (overshot by at most one message) or `messages_max`, or until it
@@ -312,7 +316,6 @@ impl Pull<'_, '_> {
     fn run(&mut self, log: &Log, out: &mut Vec<u8>, pulled: &mut Pulled) {
         let place = self.reader.places[self.at];
         let entry = log.topics().get(place.topic);
-        let ttl_s = entry.config.as_deref().map_or(0, |c| c.ttl_s);
         let topic = self.reader.show_topic.then(|| entry.name_str());
         let origin = Origin {
             topic_id: place.topic_id,
@@ -346,13 +349,16 @@ impl Pull<'_, '_> {
                 self.reader.places[self.at].next = batch.end();
                 continue;
             }
-            let ttl = expires.then_some(ttl_s);
+            let ttl = expires.then(|| log.topic_ttl_s(place.topic, batch.envelope.append_ns));
             if !self.records(&batch, &origin, ttl, &mut scratch, out, pulled) {
                 pulled.more = true;
                 return;
             }
             self.reader.places[self.at].next = batch.end();
         }
+        // Whatever else lay before the end is over and gone.
+        let next = &mut self.reader.places[self.at].next;
+        *next = log.part(place.part).end.max(*next);
     }
 
     /// Writes a batch record by record. `false` when a bound stopped it.
@@ -386,8 +392,8 @@ impl Pull<'_, '_> {
             }
             self.reader.places[self.at].next = offset + 1;
             if let Some(topic_ttl) = expires {
-                let ttl = record.ttl_s.filter(|t| *t > 0).map_or(topic_ttl, u64::from);
-                if ttl > 0 && batch.envelope.append_ns + ttl_ns(ttl) <= self.now_ns {
+                let expiry_ns = expiry_ns(record.ttl_s, topic_ttl, batch.envelope.append_ns);
+                if expiry_ns != 0 && expiry_ns <= self.now_ns {
                     continue;
                 }
             }
@@ -462,10 +468,6 @@ fn copy_record(builder: &mut Builder, record: &RecordRef<'_>) -> Result<(), Batc
         content_type: record.content_type.map(str::as_bytes),
     };
     builder.push_with(&copy, record.headers).map(|_| ())
-}
-
-fn ttl_ns(seconds: u64) -> i64 {
-    i64::try_from(seconds.saturating_mul(1_000_000_000)).unwrap_or(i64::MAX / 4)
 }
 
 /// A place at `next` of a partition.

@@ -584,6 +584,7 @@ impl Log {
         if part.watchers > 0 {
             self.woken.push(handle);
         }
+        self.schedule(handle, base, expiry_ns);
         self.counters.batches += 1;
         if let Some(config) = self.topics.get(topic).config.as_deref() {
             if config.retention_bytes > 0 || config.retention_count > 0 {
