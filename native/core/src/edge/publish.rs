@@ -238,10 +238,10 @@ impl Edge {
         if self.is_draining {
             return Err(Problem::new(Code::Draining, "the node is stopping, publish to another one"));
         }
-        let before = self.log.topics().len();
+        let before = self.log.topics().known();
         let index = self.log.topic_to_publish(topic.as_bytes(), now_ns)?;
         let done = publish(self, index);
-        if self.log.topics().len() > before {
+        if self.log.topics().known() > before {
             self.log.withdraw_topic(index);
         }
         done
