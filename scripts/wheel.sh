@@ -23,17 +23,8 @@ say "fresh environment in $empty"
 "$python" -m venv env
 env/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$locks"
 env/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "$wheel"
-env/bin/python - <<'END'
-import importlib, pathlib, pkgutil
-import sprawl, sprawl._hot, sprawl._native
-site = pathlib.Path(sprawl.__file__).parent
-assert "env" in site.parts, site
-names = [m.name for m in pkgutil.iter_modules(sprawl._hot.__path__)]
-files = [importlib.import_module(f"sprawl._hot.{name}").__file__ for name in names]
-print("imported", sprawl._native.__file__, *files, sep="\n  ")
-END
 mkdir work
 cd work
-"$prober" "$empty/env/bin/sprawl" "$empty/env/bin/sprawlctl"
+"$prober" "$empty/env/bin"
 say "installed size: $(du -sm "$empty/env/lib" | cut -f1) MB with its environment's pip"
 ls -l "$(dirname "$locks")/../dist"

@@ -413,6 +413,9 @@ class Engine:
     def is_dirty(self) -> bool:
         """Whether the tick must be ended."""
 
+    def add_unsent(self, bytes: int) -> None:
+        """Counts bytes of large answers that clients left lying, or, negative, took after all."""
+
     def end_tick(self, now_ns: int) -> tuple[list[int], list[int]]:
         """Makes everything appended visible: watched partitions that changed, topics that are new."""
 
@@ -496,7 +499,6 @@ class Reader:
     handles: list[int]
     heartbeat: bytes | None
     awaits_topics: bool
-    is_ready: bool
     keep_alive: bool
     messages: int
     more: bool
@@ -506,8 +508,11 @@ class Reader:
     def stream(self, bytes_max: int, now_ns: int) -> bytes | tuple[bytes, Slice, bytes] | None:
         """The next bytes of an HTTP stream, framed; parts are written one after another."""
 
-    def answer(self, now_ns: int) -> bytes | None:
-        """The whole answer of a plain read with what is there now."""
+    def answer(self, now_ns: int, is_due: bool) -> bytes | None:
+        """The whole answer of a plain read, or ``None`` while it finds nothing and is not due.
+
+        Then ``more`` says whether there is more to look at, or the read waits for a publish.
+        """
 
     def adopt(self, topics: list[int]) -> bool:
         """Takes new topics of a pattern in; raises InvalidRequest above 64 partitions."""

@@ -69,12 +69,21 @@ ROUTES_COUNT_MAX: Final = 10_000
 # Messages and bytes of one plain answer to a read; a single larger message is still given alone.
 FETCH_MESSAGES_MAX: Final = 10_000
 FETCH_BYTES_MAX: Final = 16 * MIB
+# Bytes of batches that one pull looks at beyond what it gives; what is behind waits for the next
+# turn of the loop.
+READ_LOOK_BYTES_MAX: Final = 256 * KIB
+# Seconds for which a plain read that does not wait looks for its first match; then it answers with
+# an empty page and a cursor that has moved.
+READ_LOOK_S_MAX: Final = 1
 # Seconds that a read may wait for its first message.
 FETCH_WAIT_S_MAX: Final = 300
 # Bytes of a request body that is not a publish (topics, subscriptions, administration).
 COLD_BODY_BYTES_MAX: Final = 1 * MIB
 # Bytes of incomplete requests that the node holds for all connections; above it 503 `busy`.
 BUFFERED_BYTES_MAX: Final = 64 * MIB
+# Bytes not taken yet of the answers of all connections that are above `WRITE_BUFFER_BYTES_MAX`; at
+# the bound a plain read is 503 `busy`.
+UNSENT_BYTES_MAX: Final = 64 * MIB
 # Unsent bytes of one connection at which its requests are no longer read or answered and its
 # streams get nothing more.
 WRITE_BUFFER_BYTES_MAX: Final = 256 * KIB
@@ -113,9 +122,12 @@ SHARED: Final = (
     "ROUTES_COUNT_MAX",
     "FETCH_MESSAGES_MAX",
     "FETCH_BYTES_MAX",
+    "READ_LOOK_BYTES_MAX",
+    "READ_LOOK_S_MAX",
     "FETCH_WAIT_S_MAX",
     "COLD_BODY_BYTES_MAX",
     "BUFFERED_BYTES_MAX",
+    "UNSENT_BYTES_MAX",
     "WRITE_BUFFER_BYTES_MAX",
     "DISK_VALUE_BYTES_MAX",
     "WINDOW_BYTES_MAX",
@@ -129,6 +141,8 @@ CONNECTIONS_MAX: Final = 20_000
 # Open client connections of one address, so that one client cannot take them all; one more: 503 and
 # closed.
 CONNECTIONS_PER_ADDRESS_MAX: Final = 2_000
+# Open connections of the health port, counted apart: it answers when the node is full, or drains.
+HEALTH_CONNECTIONS_MAX: Final = 200
 # Connections waiting in the kernel to be accepted (the kernel cuts it to its own bound).
 LISTEN_BACKLOG_MAX: Final = 4_096
 # Unsent bytes at which reading and streaming go on.
@@ -141,8 +155,15 @@ STREAM_PULL_BYTES: Final = 64 * KIB
 HEAD_TIMEOUT_S: Final = 10
 # Seconds a client has to take the last answers of a connection that closes; then they are dropped.
 CLOSE_TIMEOUT_S: Final = 10
-# Seconds a body may stand still before 408 and closed.
+# Seconds within which a body must grow by `BODY_PROGRESS_BYTES_MIN`, or end; then 408 and closed.
 BODY_IDLE_TIMEOUT_S: Final = 15
+# Bytes of a body that give it more time: one byte now and then does not hold a connection.
+BODY_PROGRESS_BYTES_MIN: Final = 4 * KIB
+# Seconds within which a client must take `WRITE_PROGRESS_BYTES_MIN` of an answer that waits for it,
+# or its rest; then it is dropped. Streams are not: they only get nothing more.
+WRITE_STALL_TIMEOUT_S: Final = 10
+# Bytes of an answer that give its client more time.
+WRITE_PROGRESS_BYTES_MIN: Final = 64 * KIB
 # Seconds a read may ask to wait for its first message.
 READ_WAIT_S_MAX: Final = FETCH_WAIT_S_MAX
 # Seconds that a stream may be silent before a heartbeat is written.
@@ -154,7 +175,7 @@ READ_BYTES_MAX: Final = FETCH_BYTES_MAX
 
 # --- Topics, subscriptions, duplicates. ---
 
-# Topics of the node; creating one more is 429.
+# Topics of the node, deleted ones within their grace time included; creating one more is 429.
 TOPICS_MAX: Final = 4_000_000
 # Topics in one page of a list that does not ask for more.
 TOPICS_PAGE_DEFAULT: Final = 1_000

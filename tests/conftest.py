@@ -5,6 +5,7 @@
 
 import functools
 import os
+import signal
 from collections import Counter
 
 import pytest
@@ -22,7 +23,10 @@ def _reason_missing(name: str) -> str | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declares the marker."""
+    """Declares the marker, and lets the programs that tests start be interrupted."""
+    # A run in the background of a script inherits an ignored SIGINT and would hand it on.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     names = ", ".join(FINDERS)
     config.addinivalue_line(
         "markers", f"needs(*names): runs only where the machine has these; names: {names}"

@@ -80,15 +80,6 @@ def valgrind() -> str | None:
     return _working("valgrind")
 
 
-def strace() -> str | None:
-    """Path of strace, where this user may trace a process of its own."""
-    path = shutil.which("strace")
-    if path is None:
-        return None
-    asked = subprocess.run([path, "-o", os.devnull, "true"], capture_output=True, check=False)
-    return path if asked.returncode == 0 else None
-
-
 def small_mount() -> str | None:
     """Path of mount, where this user may mount a small file system."""
     path = shutil.which("mount")

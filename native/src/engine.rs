@@ -21,7 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One pull that other readers at the same place share within a tick.
 pub struct Shared {
-    pub bytes: Py<PyBytes>,
+    /// `None` where the pull passed over everything it looked at.
+    pub bytes: Option<Py<PyBytes>>,
     pub after: edge::reader::Reader,
     pub pulled: edge::reader::Pulled,
 }
@@ -163,7 +164,16 @@ impl Engine {
             let (bytes_max, messages_max) = (fetch.bytes_max, fetch.messages_max());
             let reader = fetch.reader(&mut slf.get().lock().edge.log, topic, form)?;
             let connection = response::Connection::Implied;
-            Ok(Waiting { reader, streams: true, is_chunked: false, connection, bytes_max, messages_max })
+            let wait_until_ns = now_ns;
+            Ok(Waiting {
+                reader,
+                streams: true,
+                is_chunked: false,
+                connection,
+                bytes_max,
+                messages_max,
+                wait_until_ns,
+            })
         });
         Ok(Reader::new(slf, made.map_err(to_py)?))
     }
@@ -268,6 +278,11 @@ impl Engine {
         self.lock().edge.is_draining = value;
     }
 
+    fn add_unsent(&self, bytes: isize) {
+        let edge = &mut self.lock().edge;
+        edge.unsent = edge.unsent.checked_add_signed(bytes).expect("no more is taken than was left lying");
+    }
+
     fn publish_json<'py>(
         &self,
         py: Python<'py>,
@@ -316,6 +331,7 @@ impl Engine {
     fn topic_get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
         let mut inner = self.lock();
         let log = &mut inner.edge.log;
+        log.expire(log.now_ns());
         let Some(index) = log.topic(name.as_bytes()) else { return Ok(None) };
         let parts = log.topics().get(index).parts.as_slice().to_vec();
         let listed = PyList::empty(py);
@@ -328,7 +344,7 @@ impl Engine {
             entry.set_item("epoch", log.epoch(handle))?;
             entry.set_item("low_offset", part.low)?;
             entry.set_item("high_offset", part.end)?;
-            entry.set_item("records", part.end - part.low)?;
+            entry.set_item("records", log.readable(handle))?;
             entry.set_item("bytes", part.bytes)?;
             let times = log.time_range(handle);
             entry.set_item("oldest_ns", times.map(|t| t.0))?;
@@ -369,8 +385,9 @@ impl Engine {
     ) -> PyResult<(Bound<'py, PyList>, Option<u32>)> {
         // A page looks at so many entries at most: a rare prefix among a million topics must not hold the loop.
         const LOOKED_AT_MAX: u32 = 20_000;
-        let inner = self.lock();
-        let log = &inner.edge.log;
+        let mut inner = self.lock();
+        let log = &mut inner.edge.log;
+        log.expire(log.now_ns());
         let end = u32::try_from(log.topics().len()).expect("topics_max is below 2^32");
         let listed = PyList::empty(py);
         let mut at = after;
@@ -389,7 +406,7 @@ impl Engine {
             entry.set_item("name", topic.name_str())?;
             entry.set_item("topic_id", id_text(topic.id))?;
             entry.set_item("partitions", parts.len())?;
-            let records: u64 = parts.iter().map(|p| log.part(*p).end - log.part(*p).low).sum();
+            let records: u64 = parts.iter().map(|p| log.readable(*p)).sum();
             entry.set_item("records", records)?;
             entry.set_item("bytes", parts.iter().map(|p| log.part(*p).bytes).sum::<u64>())?;
             entry.set_item("oldest_ns", times.iter().map(|t| t.0).min())?;
@@ -446,7 +463,9 @@ impl Engine {
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        let now_ns = inner.edge.log.now_ns();
+        inner.edge.log.expire(now_ns);
         let (log, stats) = (&inner.edge.log, inner.edge.stats);
         let counted = log.counters();
         let counters = PyDict::new(py);
@@ -483,6 +502,7 @@ impl Engine {
             ("route_cache_capacity", log.routes().capacity() as u64),
             ("dedup_keys", log.keys().len() as u64),
             ("buffered_bytes", inner.edge.buffered() as u64),
+            ("unsent_bytes", inner.edge.unsent as u64),
         ] {
             gauges.set_item(name, value)?;
         }

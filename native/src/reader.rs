@@ -8,7 +8,7 @@ use pyo3::types::PyBytes;
 use sprawl_core::edge::page::{self, Want};
 use sprawl_core::edge::encode::Form;
 use sprawl_core::edge::reader::Pulled;
-use sprawl_core::edge::{Edge, Waiting};
+use sprawl_core::edge::{Edge, Progress, Waiting};
 use sprawl_core::http::response;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -106,24 +106,25 @@ impl Reader {
         let key = waiting.reader.share_key(&inner.edge.log, now_ns);
         let key = key.map(|key| key ^ u128::from(waiting.is_chunked));
         if let Some(shared) = key.and_then(|key| inner.shared.get(&key)) {
-            let fits = shared.pulled.messages <= messages_max
-                && shared.bytes.as_bytes(py).len() <= bytes_max + 65_536;
-            if fits {
+            let length = shared.bytes.as_ref().map_or(0, |bytes| bytes.as_bytes(py).len());
+            if shared.pulled.messages <= messages_max && length <= bytes_max + 65_536 {
                 waiting.reader.follow(&shared.after);
                 *pulled = shared.pulled;
                 inner.edge.stats.delivered_messages += pulled.messages;
-                inner.edge.stats.bytes_out += shared.bytes.as_bytes(py).len() as u64;
-                return Some(shared.bytes.bind(py).clone());
+                inner.edge.stats.bytes_out += length as u64;
+                return shared.bytes.as_ref().map(|bytes| bytes.bind(py).clone());
             }
         }
         *pulled = pull_into(&mut inner.edge, waiting, bytes_max, messages_max, now_ns, &mut inner.out);
         inner.edge.stats.bytes_out += inner.out.len() as u64;
-        let bytes = inner.take_out(py)?;
+        let bytes = inner.take_out(py);
         if let Some(key) = key {
+            // Where a filter found nothing, others with the same one need not look again.
+            let shared = bytes.as_ref().map(|bytes| bytes.clone().unbind());
             let after = waiting.reader.clone();
-            inner.shared.insert(key, Shared { bytes: bytes.clone().unbind(), after, pulled: *pulled });
+            inner.shared.insert(key, Shared { bytes: shared, after, pulled: *pulled });
         }
-        Some(bytes)
+        bytes
     }
 
     fn stream<'py>(
@@ -138,10 +139,13 @@ impl Reader {
         Ok(self.pull(py, bytes_max, u64::MAX, now_ns).map(Bound::into_any))
     }
 
-    fn answer<'py>(&self, py: Python<'py>, now_ns: i64) -> Option<Bound<'py, PyBytes>> {
+    fn answer<'py>(&self, py: Python<'py>, now_ns: i64, is_due: bool) -> Option<Bound<'py, PyBytes>> {
         let mut inner = self.engine.get().lock();
         let mut out = std::mem::take(&mut inner.out);
-        inner.edge.answer_fetch(self.lock().waiting.clone(), now_ns, &mut out);
+        let State { waiting, pulled } = &mut *self.lock();
+        let progress = inner.edge.answer_fetch(waiting, now_ns, is_due, &mut out);
+        pulled.more = progress == Progress::Looks;
+        inner.edge.stats.bytes_out += out.len() as u64;
         inner.out = out;
         inner.take_out(py)
     }
@@ -164,12 +168,6 @@ impl Reader {
     #[getter]
     fn awaits_topics(&self) -> bool {
         self.lock().waiting.reader.awaits_topics()
-    }
-
-    #[getter]
-    fn is_ready(&self) -> bool {
-        let inner = self.engine.get().lock();
-        self.lock().waiting.reader.is_ready(&inner.edge.log)
     }
 
     #[getter]

@@ -9,6 +9,13 @@ from sprawl.edge.caps import ConnectionCaps
 from sprawl.edge.seam import Host, UpgradeHandler
 
 @disjoint_base
+class NodeTime:
+    """The one clock of a node: monotone, slewed to the wall clock by at most 500 ppm."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the Unix epoch; never goes back."""
+
+@disjoint_base
 class Histogram:
     """Durations in powers of two of a nanosecond."""
 
@@ -34,6 +41,7 @@ class Listener:
         *,
         caps: ConnectionCaps,
         is_hot: bool,
+        time: NodeTime,
     ) -> None: ...
     @property
     def factory(self) -> Callable[[], asyncio.BaseProtocol]:
@@ -51,9 +59,6 @@ class Listener:
 
     def histograms(self) -> dict[str, tuple[list[int], int]]:
         """Time spent per stage: name to counts and sum in ns."""
-
-    def now_ns(self) -> int:
-        """Node time in ns since the Unix epoch."""
 
     def tick(self) -> None:
         """Does what is due by time alone."""

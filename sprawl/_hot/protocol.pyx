@@ -23,6 +23,7 @@ from functools import partial
 
 from sprawl.limits import (
     BODY_IDLE_TIMEOUT_S,
+    BODY_PROGRESS_BYTES_MIN,
     CLOSE_TIMEOUT_S,
     HEAD_TIMEOUT_S,
     HEARTBEAT_S,
@@ -30,6 +31,8 @@ from sprawl.limits import (
     STREAM_PULL_BYTES,
     WRITE_BUFFER_BYTES_MAX,
     WRITE_BUFFER_BYTES_RESUME,
+    WRITE_PROGRESS_BYTES_MIN,
+    WRITE_STALL_TIMEOUT_S,
 )
 
 # Steps of the engine, as in native/src/connection.rs.
@@ -52,12 +55,43 @@ cdef long long SECOND_NS = 1_000_000_000
 cdef long long SLEW_PER_SECOND_NS = 500_000  # 500 ppm
 cdef long long STEP_NS = 300 * SECOND_NS
 cdef int PULLS_PER_TURN = 4
+# Plain reads that look for a match in one turn of the loop.
+cdef int LOOKS_PER_TURN = 2
 
 
 cdef long long read_clock(int which) noexcept nogil:
     cdef timespec now
     clock_gettime(which, &now)
     return <long long>now.tv_sec * 1_000_000_000 + now.tv_nsec
+
+
+cdef class NodeTime:
+    """The one clock of a node: runs with the monotone clock, slewed to the wall clock by at most 500 ppm.
+
+    A wall clock that is set by more than five minutes is not followed.
+    """
+
+    cdef long long offset_ns
+    cdef long long slewed_at_ns
+
+    def __cinit__(self):
+        self.slewed_at_ns = read_clock(CLOCK_MONOTONIC)
+        self.offset_ns = read_clock(CLOCK_REALTIME) - self.slewed_at_ns
+
+    def now_ns(self):
+        """Nanoseconds since the Unix epoch; never goes back."""
+        return self.now()
+
+    cdef long long now(self) noexcept:
+        return read_clock(CLOCK_MONOTONIC) + self.offset_ns
+
+    cdef void slew(self) noexcept:
+        cdef long long monotonic = read_clock(CLOCK_MONOTONIC)
+        cdef long long error = read_clock(CLOCK_REALTIME) - monotonic - self.offset_ns
+        cdef long long most = (monotonic - self.slewed_at_ns) * SLEW_PER_SECOND_NS // SECOND_NS
+        self.slewed_at_ns = monotonic
+        if -STEP_NS < error < STEP_NS:
+            self.offset_ns += max(-most, min(most, error))
 
 
 cdef class Histogram:
@@ -104,8 +138,7 @@ cdef class Listener:
     cdef bint is_hot
     cdef bint is_draining
     cdef bint tick_scheduled
-    cdef long long offset_ns
-    cdef long long slewed_at_ns
+    cdef NodeTime time
     cdef unsigned long long next_id
     cdef dict by_handle
     cdef dict watches
@@ -114,6 +147,8 @@ cdef class Listener:
     cdef set inside
     cdef set waiting
     cdef set closing
+    cdef set owing
+    cdef object looking
     cdef object streams
     cdef double heartbeats_due
     cdef long long swept_ns
@@ -125,7 +160,7 @@ cdef class Listener:
     cdef public Histogram deliver_time
     cdef public Histogram tick_time
 
-    def __init__(self, engine, host, loop, *, caps, is_hot):
+    def __init__(self, engine, host, loop, *, caps, is_hot, NodeTime time not None):
         self.engine = engine
         self.host = host
         self.loop = loop
@@ -133,8 +168,7 @@ cdef class Listener:
         self.is_hot = is_hot
         self.is_draining = False
         self.tick_scheduled = False
-        self.offset_ns = read_clock(CLOCK_REALTIME) - read_clock(CLOCK_MONOTONIC)
-        self.slewed_at_ns = read_clock(CLOCK_MONOTONIC)
+        self.time = time
         self.next_id = 1
         self.by_handle = {}
         self.watches = {}
@@ -143,6 +177,8 @@ cdef class Listener:
         self.inside = set()
         self.waiting = set()
         self.closing = set()
+        self.owing = set()
+        self.looking = deque()
         self.streams = deque()
         self.heartbeats_due = 0.0
         self.swept_ns = 0
@@ -155,11 +191,7 @@ cdef class Listener:
         self.tick_time = Histogram()
 
     cdef long long now(self) noexcept:
-        return read_clock(CLOCK_MONOTONIC) + self.offset_ns
-
-    def now_ns(self):
-        """Node time: runs with the monotone clock, slewed to the wall clock by at most 500 ppm."""
-        return self.now()
+        return self.time.now()
 
     @property
     def factory(self):
@@ -304,17 +336,39 @@ cdef class Listener:
         else:
             watch.callback()
 
+    # Plain reads that look for a match
+
+    cdef void look_soon(self, Protocol protocol):
+        if not self.looking:
+            self.loop.call_soon(self._look)
+        self.looking.append(protocol)
+
+    def _look(self):
+        cdef Protocol protocol
+        cdef int turn
+        for turn in range(LOOKS_PER_TURN):
+            protocol = self.looking.popleft()
+            protocol.is_looking = False
+            protocol.look()
+            # Whoever looks on is behind the others.
+            if not self.looking:
+                return
+        self.loop.call_soon(self._look)
+
     def tick(self):
-        """Does what is due by time alone: waits, deadlines of slow requests, heartbeats, node time."""
+        """Does what is due by time alone: waits, deadlines of slow clients, heartbeats, node time."""
         cdef Protocol protocol
         cdef long long now = self.now()
-        self.slew()
+        self.time.slew()
         for protocol in list(self.waiting):
             if protocol.due_ns <= now:
                 protocol.answer_wait()
         for protocol in list(self.inside):
             if protocol.due_ns <= now:
                 protocol.time_out()
+        for protocol in list(self.owing):
+            if protocol.take_by_ns <= now:
+                protocol.judge_taking()
         for protocol in list(self.closing):
             if protocol.due_ns <= now:
                 protocol.abort()
@@ -333,14 +387,6 @@ cdef class Listener:
             self.engine.sweep(now)
         if self.engine.is_dirty():
             self.schedule()
-
-    cdef void slew(self):
-        cdef long long monotonic = read_clock(CLOCK_MONOTONIC)
-        cdef long long error = read_clock(CLOCK_REALTIME) - monotonic - self.offset_ns
-        cdef long long most = (monotonic - self.slewed_at_ns) * SLEW_PER_SECOND_NS // SECOND_NS
-        self.slewed_at_ns = monotonic
-        if -STEP_NS < error < STEP_NS:
-            self.offset_ns += max(-most, min(most, error))
 
     def drain(self):
         """Closes idle connections now, others after their open answer; ends long polls and streams."""
@@ -370,12 +416,17 @@ cdef class Protocol:
     cdef object reader
     cdef object waiters
     cdef long long due_ns
+    # Bytes of answers that its client has not taken, while they are above the budget of its buffer.
+    cdef Py_ssize_t unsent
+    cdef long long take_by_ns
+    cdef Py_ssize_t body_bytes
     cdef bint is_open
     cdef bint is_admitted
     cdef bint is_paused
     cdef bint is_reading
     cdef bint is_cold
     cdef bint is_waiting
+    cdef bint is_looking
     cdef bint is_listed
     cdef bint is_full
     cdef bint is_at_end
@@ -415,6 +466,7 @@ cdef class Protocol:
         listener.connections.discard(self)
         listener.inside.discard(self)
         listener.closing.discard(self)
+        self.owe(0)
         self.stop_reading_log()
         listener.caps.release(self.address[0])
         self.connection.forget()
@@ -447,7 +499,7 @@ cdef class Protocol:
                 listener.schedule()
             return
         started = read_clock(CLOCK_MONOTONIC)
-        step = self.connection.receive(data, started + listener.offset_ns)
+        step = self.connection.receive(data, started + listener.time.offset_ns)
         listener.receive_time.add(read_clock(CLOCK_MONOTONIC) - started)
         if not listener.tick_scheduled:
             listener.schedule()
@@ -468,11 +520,14 @@ cdef class Protocol:
         self.is_paused = True
         if self.handler is not None:
             self.handler.write_paused()
+        elif self.reader is None or self.is_waiting:
+            self.owe(self.transport.get_write_buffer_size())
         # Whoever does not read its answers is not asked for more requests.
         self.set_reading(False)
 
     def resume_writing(self):
         self.is_paused = False
+        self.owe(0)
         self.wake_waiters()
         if not self.is_open:
             return
@@ -568,8 +623,12 @@ cdef class Protocol:
             self.due_ns = until_ns
             listener.waiting.add(self)
             listener.add_watch(payload, None, self)
-            if not self.fetch() and listener.is_draining:
+            if self.fetch():
+                return
+            if listener.is_draining:
                 self.answer_wait()
+            else:
+                self.look_soon()
         elif kind == STREAM:
             self.reader = payload
             if not self.is_listed:
@@ -647,10 +706,15 @@ cdef class Protocol:
         cdef Listener listener = self.listener
         cdef int inside = self.connection.inside
         if inside == INSIDE_BODY:
-            # A body may take as long as it moves.
-            self.due_ns = listener.now() + <long long>BODY_IDLE_TIMEOUT_S * SECOND_NS
-            listener.inside.add(self)
-        elif inside == INSIDE_HEAD:
+            # A body may take as long as it moves, and not by a byte now and then.
+            held = self.connection.held
+            if not self.body_bytes or held >= self.body_bytes + <Py_ssize_t>BODY_PROGRESS_BYTES_MIN:
+                self.body_bytes = max(held, 1)
+                self.due_ns = listener.now() + <long long>BODY_IDLE_TIMEOUT_S * SECOND_NS
+                listener.inside.add(self)
+            return
+        self.body_bytes = 0
+        if inside == INSIDE_HEAD:
             if not self.due_ns:
                 self.due_ns = listener.now() + <long long>HEAD_TIMEOUT_S * SECOND_NS
                 listener.inside.add(self)
@@ -669,6 +733,27 @@ cdef class Protocol:
         if out is not None:
             self.transport.write(out)
         self.shut()
+
+    cdef void owe(self, Py_ssize_t unsent):
+        """Counts what the client has not taken of its answers; 0 when it is within its budget again."""
+        cdef Listener listener = self.listener
+        if unsent == self.unsent:
+            return
+        listener.engine.add_unsent(unsent - self.unsent)
+        self.unsent = unsent
+        if unsent:
+            self.take_by_ns = listener.now() + <long long>WRITE_STALL_TIMEOUT_S * SECOND_NS
+            listener.owing.add(self)
+        else:
+            listener.owing.discard(self)
+
+    cdef void judge_taking(self):
+        """Drops a client that takes its answer too slowly: what waits for it is everybody's memory."""
+        cdef Py_ssize_t left = self.transport.get_write_buffer_size()
+        if left > self.unsent - <Py_ssize_t>WRITE_PROGRESS_BYTES_MIN:
+            self.abort()
+        else:
+            self.owe(left)
 
     cdef void set_reading(self, bint wanted):
         if wanted == self.is_reading or self.transport.is_closing():
@@ -691,11 +776,25 @@ cdef class Protocol:
     cdef void wake(self):
         if self.is_fetching:
             return
-        if self.is_waiting:
-            if self.reader.is_ready:
-                self.answer_wait()
-        else:
+        if not self.is_waiting:
             self.pump()
+        elif not self.is_looking:
+            self.look()
+
+    cdef void look_soon(self):
+        if not self.is_looking:
+            self.is_looking = True
+            self.listener.look_soon(self)
+
+    cdef void look(self):
+        """Answers the read that waits, if there is something for it in the next piece of the log."""
+        if not self.is_waiting:
+            return
+        out = self.reader.answer(self.listener.now(), False)
+        if out is not None:
+            self.end_wait(out)
+        elif self.reader.more and not self.fetch():
+            self.look_soon()
 
     cdef bint fetch(self):
         """Asks the disk for what the reader wants; False when it wants nothing, or asked before."""
@@ -712,8 +811,7 @@ cdef class Protocol:
             # What the disk cannot give is no answer: the client tries again, here or elsewhere.
             self.abort()
         elif self.is_waiting:
-            if not self.fetch():
-                self.answer_wait()
+            self.look()
         else:
             self.pump()
 
@@ -729,7 +827,9 @@ cdef class Protocol:
         self.due_ns = 0
 
     cdef void answer_wait(self):
-        out = self.reader.answer(self.listener.now())
+        self.end_wait(self.reader.answer(self.listener.now(), True))
+
+    cdef void end_wait(self, bytes out):
         self.stop_reading_log()
         self.transport.write(out)
         if self.ends:
@@ -746,7 +846,7 @@ cdef class Protocol:
         if reader is None or self.is_paused or not self.is_open or self.is_fetching:
             return
         started = read_clock(CLOCK_MONOTONIC)
-        now = started + self.listener.offset_ns
+        now = started + self.listener.time.offset_ns
         for turn in range(PULLS_PER_TURN):
             data = reader.stream(STREAM_PULL_BYTES, now)
             if type(data) is tuple:
@@ -757,15 +857,21 @@ cdef class Protocol:
             if reader.ended and not reader.more:
                 self.end_stream(False)
                 break
-            if data is None or self.is_paused or not reader.more:
-                if reader.more and not self.is_paused:
-                    self.fetch()
+            if self.is_paused or not reader.more:
+                break
+            if data is None:
+                # It looked at its share of the log without finding anything, or what follows lies on disk.
+                if not self.fetch():
+                    self.pump_soon()
                 break
         else:
-            if not self.pump_scheduled:
-                self.pump_scheduled = True
-                self.listener.loop.call_soon(self._pump_on)
+            self.pump_soon()
         self.listener.deliver_time.add(read_clock(CLOCK_MONOTONIC) - started)
+
+    cdef void pump_soon(self):
+        if not self.pump_scheduled:
+            self.pump_scheduled = True
+            self.listener.loop.call_soon(self._pump_on)
 
     def _pump_on(self):
         self.pump_scheduled = False

@@ -1,7 +1,8 @@
 """Finds topics: one by name, or a page of all.
 
 In: a name, or a prefix and a position. Out: what the engine holds. Invariants: the order of a list
-is that of creation and stable; a page token is opaque and never a defect when it is damaged.
+is stable, that of creation but for topics that took the place of one deleted long ago; a page token
+is opaque and never a defect when it is damaged.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode

@@ -160,9 +160,7 @@ class Subscriptions:
             feed.second, feed.lines_left = second, LOG_LINES_PER_EVENT_S_MAX
         while feed.lines_left > 0:
             document = feed.reader.pull(_PULL_BYTES_MAX, feed.lines_left, now_ns)
-            if document is None:
-                return
-            for delivery in _deliveries(topic, document):
+            for delivery in _deliveries(topic, document or b""):
                 for member in sorted(feed.members):
                     self._on_delivery(delivery(member))
                 feed.lines_left -= 1

@@ -28,7 +28,7 @@ REFUSAL: Final = _refusal()
 
 
 class ConnectionCaps:
-    """The count of open connections, shared by the listeners of one node."""
+    """The count of open connections of one port."""
 
     refusal: Final = REFUSAL
 

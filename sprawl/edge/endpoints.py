@@ -200,6 +200,7 @@ def _v1() -> Iterator[Endpoint]:
             "topic_not_found",
             "offset_expired",
             "offset_out_of_range",
+            "busy",
         ),
     )
     yield Endpoint(

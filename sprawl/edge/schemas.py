@@ -92,12 +92,12 @@ _PROBLEM: Final = answer(
         "retryable": FLAG,
         "outcome": {"type": "string", "enum": ["none", "unknown"]},
     },
-    {"instance": TEXT, "location": TEXT, "request_id": TEXT},
+    {"instance": TEXT, "location": TEXT, "cursor": TEXT, "request_id": TEXT},
 )
 
 _ORIGINAL_ERROR: Final = answer(
     {"error": TEXT, "code": TEXT, "status": COUNT, "retryable": FLAG, "outcome": TEXT},
-    {"success": FLAG, "retry_after": TEXT},
+    {"success": FLAG, "retry_after": TEXT, "cursor": TEXT},
 )
 
 _MEMORY_TIER: Final = answer(

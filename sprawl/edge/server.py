@@ -1,8 +1,9 @@
 """The edge of a node: its ports, what answers on them, and how they stop.
 
 In: an engine, a view of the node, sockets that are bound already. Out: a node that answers.
-Invariants: connections are capped over all ports; stopping first stops accepting, then lets open
-answers end within the time it is given, then closes what is left.
+Invariants: client connections are capped; those of the health port apart, so that a full or stopping
+node still says how it is; stopping first stops accepting clients, then lets open answers end within
+the time it is given, then closes what is left, and the health port last.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from sprawl.edge.host import ColdHost
 from sprawl.edge.node_view import NodeView
 from sprawl.edge.original.subscriptions import log_delivery
 from sprawl.edge.seam import Listener, NewListener, Spawn
-from sprawl.limits import HEARTBEAT_S, LISTEN_BACKLOG_MAX
+from sprawl.limits import HEALTH_CONNECTIONS_MAX, HEARTBEAT_S, LISTEN_BACKLOG_MAX
 
 TICK_S: Final = 0.1
 """Seconds between two looks at what is due by time: the precision of waits and heartbeats."""
@@ -52,6 +53,7 @@ class EdgeServer:
         self._loop = asyncio.get_running_loop()
         self._caps = caps or ConnectionCaps()
         self._connected = connected
+        self._health_caps = ConnectionCaps(HEALTH_CONNECTIONS_MAX, HEALTH_CONNECTIONS_MAX)
         self._ports: list[_Port] = []
         self._timers: list[asyncio.Task[None]] = []
         self._subscriptions = Subscriptions(
@@ -61,7 +63,7 @@ class EdgeServer:
     @property
     def connections_count(self) -> int:
         """Open client connections of all ports."""
-        return self._caps.count
+        return self._caps.count + self._health_caps.count
 
     def stats(self) -> ListenerStats:
         """What the ports measured, all of them together."""
@@ -71,7 +73,7 @@ class EdgeServer:
                 held, so_far = stages.get(name, ([0] * len(counts), 0))
                 summed = [a + b for a, b in zip(held, counts, strict=True)]
                 stages[name] = (summed, so_far + total)
-        return ListenerStats(stages, self._caps.count)
+        return ListenerStats(stages, self.connections_count)
 
     async def start(
         self, http_sockets: Sequence[socket], health_sockets: Sequence[socket] = ()
@@ -91,15 +93,20 @@ class EdgeServer:
 
     async def stop(self, timeout_s: float) -> None:
         """Stops accepting, waits for open answers at most ``timeout_s``, closes the rest."""
-        for port in self._ports:
-            port.stop_accepting()
+        if not self._ports:
+            return
+        main, *health = self._ports
+        main.stop_accepting()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._caps.until_empty()
         except TimeoutError:
             _log.warning("closing %d connections that did not end", self._caps.count)
-            for port in self._ports:
-                port.listener.abort()
+            main.listener.abort()
+        for port in health:
+            # Its answers never wait: what is still open is a client that does not read.
+            port.stop_accepting()
+            port.listener.abort()
         for timer in self._timers:
             timer.cancel()
         for port in self._ports:
@@ -129,8 +136,9 @@ class EdgeServer:
             now_ns=self._view.now_ns,
             loop=self._loop,
         )
+        caps = self._health_caps if is_health_port else self._caps
         listener = self._new_listener(
-            self._engine, host, self._loop, caps=self._caps, is_hot=not is_health_port
+            self._engine, host, self._loop, caps=caps, is_hot=not is_health_port
         )
         host.attach(listener)
         port = _Port(listener, host)

@@ -156,7 +156,7 @@ class TopicSocket:
             socket.send_frames(frames)
         if reader.ended:
             socket.close(_NORMAL_CLOSURE, "nothing will follow")
-        elif frames is not None and reader.more:
+        elif reader.more:
             self._schedule()
 
     def _schedule(self) -> None:

@@ -98,6 +98,7 @@ GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     "memory_tail": ("position of the oldest byte in memory", ""),
     "connections": ("open client connections", ""),
     "buffered_bytes": ("bytes of requests received in part", "bytes"),
+    "unsent_bytes": ("bytes of large answers that clients have not taken yet", "bytes"),
     "dedup_keys": ("idempotency keys remembered", ""),
     "route_cache_size": ("entries of the route cache", ""),
     "route_cache_capacity": ("capacity of the route cache", ""),
@@ -117,6 +118,11 @@ _SYSTEM: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("resident_bytes", "process_resident_memory_bytes", "bytes", "resident memory"),
     ("allocated_bytes", "process_virtual_memory_bytes", "bytes", "mapped memory"),
     ("open_files", "process_open_fds", "", "open file descriptors"),
+)
+
+# This version has none: an alert on 0 finds every node that is open to whoever reaches it.
+_CLIENT_AUTHENTICATION: Final = Metric(
+    "sprawl_client_authentication_enabled", "gauge", "whether clients must prove who they are"
 )
 
 _SCALING: Final = (
@@ -202,6 +208,7 @@ def families(
     labels = tuple(node.items())
     yield Family(Metric("sprawl_node", "info", "this node"), (Sample("_info", labels, 1),))
     yield _single(Metric("sprawl_uptime_seconds", "gauge", "time since start", "seconds"), uptime_s)
+    yield _single(_CLIENT_AUTHENTICATION, 0)
     yield from _counters(_section(stats, "counters"))
     yield from _gauges(_section(stats, "gauges"))
     yield from _stages(stats)

@@ -65,7 +65,7 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks, directory: Dir
 
     With a disk tier the log is read and taken up here. Raises StartError and LogDamaged.
     """
-    from sprawl._hot.protocol import Listener
+    from sprawl._hot.protocol import Listener, NodeTime
     from sprawl._native import Engine
     from sprawl.edge.caps import ConnectionCaps
     from sprawl.edge.server import EdgeServer
@@ -81,8 +81,14 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks, directory: Dir
         auto_create=settings.auto_create_topics,
     )
     caps = ConnectionCaps(settings.connections_max, settings.connections_per_address_max)
+    time = NodeTime()
+    view.follow(time.now_ns)
     new_edge = partial(
-        EdgeServer, view=view, spawn=tasks.start, new_listener=Listener, caps=caps
+        EdgeServer,
+        view=view,
+        spawn=tasks.start,
+        new_listener=partial(Listener, time=time),
+        caps=caps,
     )
     if not settings.has_disk:
         engine = new_engine()

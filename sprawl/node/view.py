@@ -5,6 +5,8 @@ Invariant: the settings may be replaced as a whole by a reload; everything else 
 start, but for the state.
 """
 
+from collections.abc import Callable
+
 from sprawl.clock import SECOND_NS, Clock
 from sprawl.edge.node_view import NodeState
 from sprawl.limits import SAMPLE_INTERVAL_S
@@ -41,6 +43,7 @@ class LiveView:
         self.disk_path = str(directory.path)
         self.clock = clock
         self._clock = clock
+        self._now_ns = clock.now_ns
         self._since_ns = clock.monotonic_ns()
 
     @property
@@ -91,9 +94,13 @@ class LiveView:
         """Whether payloads of deliveries are written to the log."""
         return self.settings.log_payloads
 
+    def follow(self, now_ns: Callable[[], int]) -> None:
+        """Takes the time of the node from here on from its owner, the compiled edge."""
+        self._now_ns = now_ns
+
     def now_ns(self) -> int:
-        """Nanoseconds since the Unix epoch."""
-        return self._clock.now_ns()
+        """Node time in nanoseconds since the Unix epoch: that of messages and deadlines, too."""
+        return self._now_ns()
 
     def uptime_s(self) -> float:
         """Seconds since the start, by the monotone clock."""

@@ -540,7 +540,8 @@ def test_one_value_that_is_none_is_that_messages_problem(
     (result,) = answer.json()["results"]
     assert (answer.status_code, result["outcome"]) == (200, "none")
     assert result["code"] in ("invalid_member", "bad_json")
-    assert read(http, topic) == []
+    # Nothing was stored, so nothing was made.
+    assert http.get(stream_of(topic)).status_code == 404
 
 
 @pytest.mark.parametrize("content_type", ["a/b", MESSAGES_JSON, BATCH])
@@ -745,6 +746,43 @@ def test_a_read_waits_for_the_first_message(http: httpx.Client, wire: Wire, topi
         publish(http, topic, query.encode())
         answer = json_of(next_answer(wire))
         assert answer["messages"][-1]["payload"] == query
+
+
+def test_a_filtered_read_waits_for_its_match(http: httpx.Client, wire: Wire, topic: str) -> None:
+    publish(http, topic, b"before", Sprawl_Key="other")
+    wire.send(request("GET", stream_of(topic) + "?key=k&wait=20"))
+    for number in range(3):
+        publish(http, topic, b"%d" % number, Sprawl_Key="other")
+    wire.socket.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        wire.socket.recv(1)
+    wire.socket.settimeout(10)
+    publish(http, topic, b"wanted", Sprawl_Key="k")
+    answer = json_of(next_answer(wire))
+    assert [message["payload"] for message in answer["messages"]] == ["wanted"]
+    assert answer["up_to_date"] is True
+
+
+def test_a_filtered_wait_that_ends_moves_its_cursor(http: httpx.Client, topic: str) -> None:
+    publish(http, topic, b"other", Sprawl_Key="other")
+    answer = http.get(stream_of(topic) + "?key=k&wait=0.2").json()
+    assert (answer["messages"], answer["up_to_date"]) == ([], True)
+    publish(http, topic, b"behind", Sprawl_Key="other")
+    behind = http.get(stream_of(topic) + f"?from=cursor:{answer['cursor']}").json()
+    assert [message["payload"] for message in behind["messages"]] == ["behind"]
+
+
+def test_a_match_behind_much_else_is_found_in_every_form(http: httpx.Client, topic: str) -> None:
+    other = {"payload": "x" * 1000, "key": "other"}
+    for _ in range(5):
+        assert publish_all(http, topic, *[other] * 1000).status_code == 200
+    publish(http, topic, b"wanted", Sprawl_Key="k")
+    answer = http.get(stream_of(topic) + "?key=k").json()
+    assert [message["payload"] for message in answer["messages"]] == ["wanted"]
+    for form in (SSE, NDJSON, BATCH):
+        target = stream_of(topic) + "?key=k&follow=true&limit=1"
+        text = http.get(target, headers={"Accept": form}).content
+        assert b"wanted" in text, form
 
 
 def test_follow_is_refused_where_it_means_nothing(http: httpx.Client, ten: str) -> None:

@@ -134,8 +134,9 @@ class Running:
         try:
             status = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
+            shown = self.shown()
             self.close()
-            pytest.fail(f"{self.command} runs after {seconds} s: {self.shown()}")
+            pytest.fail(f"{self.command} runs after {seconds} s: {shown}")
         return Result(status, self.stdout, self.stderr)
 
     def interrupted(self) -> Result:
@@ -157,6 +158,7 @@ class Terminal(Running):
         self._reader, self._writer = pty.openpty()
         os.set_blocking(self._reader, False)
         self._read = b""
+        self._is_closed = False
         super().__init__(f"{command} >{os.ttyname(self._writer)} 2>&1", place, environment)
 
     def shown(self) -> str:
@@ -167,8 +169,10 @@ class Terminal(Running):
 
     def close(self) -> None:
         super().close()
-        os.close(self._reader)
-        os.close(self._writer)
+        if not self._is_closed:
+            self._is_closed = True
+            os.close(self._reader)
+            os.close(self._writer)
 
 
 class Place:

@@ -55,12 +55,18 @@ pub const ROUTES_COUNT_MAX: usize = 10_000;
 pub const FETCH_MESSAGES_MAX: u64 = 10_000;
 /// Bytes of one plain answer to a read.
 pub const FETCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of batches that one pull looks at beyond what it gives: a filter that matches little must not hold the loop.
+pub const READ_LOOK_BYTES_MAX: usize = 256 * 1024;
+/// Seconds for which a plain read looks for its first match when it did not ask to wait.
+pub const READ_LOOK_S_MAX: u32 = 1;
 /// Seconds that a read may wait for its first message.
 pub const FETCH_WAIT_S_MAX: u32 = 300;
 /// Bytes of a request body that is not a publish.
 pub const COLD_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of incomplete requests that the node holds for all connections.
 pub const BUFFERED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that clients have not taken of answers above [`WRITE_BUFFER_BYTES_MAX`], all connections together.
+pub const UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of answers of one connection at which its further requests wait.
 pub const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one value on disk: the payload of 16 pages of 4 KiB.

@@ -121,18 +121,27 @@ pub struct Problem {
     pub detail: String,
     /// JSON pointer to the member at fault, or empty.
     pub location: String,
+    /// Where a read goes on (the earliest cursor when the one asked for is gone), or empty.
+    pub cursor: String,
 }
 
 impl Problem {
     /// A problem without a location.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), location: String::new() }
+        Self { code, detail: detail.into(), location: String::new(), cursor: String::new() }
     }
 
     /// The same problem, pointing at a member of the request.
     #[must_use]
     pub fn at(mut self, pointer: impl Into<String>) -> Self {
         self.location = pointer.into();
+        self
+    }
+
+    /// The same problem, with the cursor at which a read can go on.
+    #[must_use]
+    pub fn resuming_at(mut self, cursor: String) -> Self {
+        self.cursor = cursor;
         self
     }
 }

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use serde_json::Value;
 use sprawl_core::batch::{self, Builder, Codec, Record};
-use sprawl_core::edge::{Connection, Edge, Inside, Step, Waiting};
+use sprawl_core::edge::{Connection, Edge, Inside, Progress, Step, Waiting};
 use sprawl_core::http::chunked::Decoder;
+use sprawl_core::limits::{READ_LOOK_BYTES_MAX, UNSENT_BYTES_MAX};
 use sprawl_core::log::topics::Config;
 use sprawl_core::log::{Log, Setup};
 use sprawl_core::slots::SlotTable;
@@ -213,7 +214,10 @@ fn transcript<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
                     all.extend(head.as_bytes());
                     all.extend(body);
                 }
-                Step::Wait(waiting, until_ns) => client.edge.answer_fetch(*waiting, until_ns, &mut all),
+                Step::Wait(mut waiting, until_ns) => {
+                    let done = client.edge.answer_fetch(&mut waiting, until_ns, true, &mut all);
+                    assert_eq!(done, Progress::Answered);
+                }
                 Step::Stream(_) => panic!("no stream was asked for"),
             }
             step = client.edge.resume(&mut client.connection, NOW, &mut out);
@@ -509,7 +513,7 @@ fn an_atomic_publish_is_all_or_none() {
         assert!(answer.status >= 400, "{bad}");
         assert_eq!(answer.json()["location"].as_str().unwrap().get(..11), Some("/messages/1"));
     }
-    assert!(client.get("t/messages").offsets().is_empty());
+    assert_eq!(client.get("t/messages").status, 404);
     let answer = ask(&mut client, r#"{"messages":[{"payload":"1"},{"payload":"2"}]}"#);
     assert_eq!(answer.json()["results"][1]["offset"], 1);
 }
@@ -570,16 +574,196 @@ fn a_long_poll_waits_and_is_answered_by_its_driver() {
     let mut client = Client::new();
     client.publish("t", "0");
     let (out, step) = client.send(b"GET /v1/topics/t/messages?from=latest HTTP/1.1\r\nHost: h\r\n\r\n");
-    let Step::Wait(waiting, until_ns) = step else { panic!("it waits") };
+    let Step::Wait(mut waiting, until_ns) = step else { panic!("it waits") };
     assert_eq!((out.len(), until_ns), (0, NOW + 30 * SECOND));
-    assert!(!waiting.reader.is_ready(&client.edge.log));
+    let progress = client.edge.answer_fetch(&mut waiting, NOW, false, &mut Vec::new());
+    assert_eq!(progress, Progress::Waits);
     let mut other = Connection::new(2, true);
     let mut out = Vec::new();
     client.edge.receive(&mut other, &post("t", "", b"1"), NOW, &mut out);
-    assert!(waiting.reader.is_ready(&client.edge.log));
     let mut out = Vec::new();
-    client.edge.answer_fetch(*waiting, NOW, &mut out);
+    client.edge.answer_fetch(&mut waiting, NOW, false, &mut out);
     assert_eq!(answers(&out)[0].offsets(), [1]);
+}
+
+#[test]
+fn a_filtered_read_waits_for_a_match_and_looks_at_nothing_twice() {
+    let mut client = Client::new();
+    client.post("t", "Sprawl-Key: other\r\n", b"0");
+    let request = b"GET /v1/topics/t/messages?key=k&wait=5 HTTP/1.1\r\nHost: h\r\n\r\n";
+    let (out, step) = client.send(request);
+    let Step::Wait(mut waiting, until_ns) = step else { panic!("it waits") };
+    assert_eq!((out.len(), until_ns, waiting.reader.places()[0].next), (0, NOW + 5 * SECOND, 1));
+    let mut other = Connection::new(2, true);
+    let mut publish = |client: &mut Client, key: &str| {
+        let record = post("t", &format!("Sprawl-Key: {key}\r\n"), b"x");
+        client.edge.receive(&mut other, &record, NOW, &mut Vec::new());
+    };
+    publish(&mut client, "other");
+    let mut out = Vec::new();
+    let progress = client.edge.answer_fetch(&mut waiting, NOW + SECOND, false, &mut out);
+    assert_eq!((progress, out.len(), waiting.reader.places()[0].next), (Progress::Waits, 0, 2));
+    publish(&mut client, "k");
+    let progress = client.edge.answer_fetch(&mut waiting, NOW + SECOND, false, &mut out);
+    assert_eq!((progress, answers(&out)[0].offsets()), (Progress::Answered, vec![2]));
+}
+
+#[test]
+fn a_filtered_wait_that_ends_answers_an_empty_page_behind_what_it_saw() {
+    let mut client = Client::new();
+    client.post("t", "Sprawl-Key: other\r\n", b"0");
+    let request = b"GET /v1/topics/t/messages?key=k&wait=5 HTTP/1.1\r\nHost: h\r\n\r\n";
+    let Step::Wait(mut waiting, until_ns) = client.send(request).1 else { panic!("it waits") };
+    let mut out = Vec::new();
+    assert_eq!(client.edge.answer_fetch(&mut waiting, until_ns, true, &mut out), Progress::Answered);
+    let answer = answers(&out).remove(0).json();
+    assert_eq!(
+        (answer["messages"].as_array().unwrap().len(), &answer["up_to_date"]),
+        (0, &Value::from(true))
+    );
+    assert_eq!(waiting.reader.places()[0].next, 1);
+}
+
+/// About 900 KiB without a match, one match at the end.
+fn haystack(client: &mut Client) -> u64 {
+    let value = "h".repeat(1_000);
+    for _ in 0..90 {
+        let records = texts(&[value.as_str(); 10]);
+        client.post("hay", BATCH, &batch_of(&records, Codec::None));
+    }
+    client.post("hay", "Sprawl-Key: k\r\n", b"needle").json()["offset"].as_u64().unwrap()
+}
+
+#[test]
+fn a_pull_that_finds_little_stops_after_its_share_and_goes_on_behind_it() {
+    for accept in ["application/x-ndjson", "application/x-sprawl-batch"] {
+        let mut client = Client::new();
+        let needle = haystack(&mut client);
+        let (_, mut waiting) = client.stream("hay/messages?key=k&follow=true", accept);
+        let (mut out, mut pulls, mut before) = (Vec::new(), 0, waiting.reader.places()[0].next);
+        loop {
+            let pulled = client.edge.pull(&mut waiting.reader, 1 << 16, u64::MAX, NOW, &mut out);
+            let next = waiting.reader.places()[0].next;
+            let looked = (next - before) * 1_000;
+            assert!(looked < READ_LOOK_BYTES_MAX as u64 + 11_000, "{looked} bytes in one pull");
+            assert_eq!(pulled.messages > 0, next > needle, "only the last pull finds it");
+            pulls += 1;
+            before = next;
+            if !pulled.more {
+                break;
+            }
+        }
+        assert!((3..8).contains(&pulls), "{pulls} pulls");
+    }
+}
+
+#[test]
+fn a_plain_read_looks_on_in_slices_until_it_finds() {
+    let mut client = Client::new();
+    let needle = haystack(&mut client);
+    let request = b"GET /v1/topics/hay/messages?key=k HTTP/1.1\r\nHost: h\r\n\r\n";
+    let (mut out, step) = client.send(request);
+    let Step::Wait(mut waiting, until_ns) = step else { panic!("it looks on") };
+    assert_eq!((out.len(), until_ns), (0, NOW + SECOND));
+    let mut turns = 0;
+    while client.edge.answer_fetch(&mut waiting, NOW, false, &mut out) == Progress::Looks {
+        assert_eq!(out.len(), 0);
+        turns += 1;
+    }
+    assert_eq!((answers(&out)[0].offsets(), turns > 1), (vec![needle], true));
+    // Without a match it ends at the end of the log, whatever its time.
+    client.connection = Connection::new(2, true);
+    let Step::Wait(mut waiting, _) =
+        client.send(b"GET /v1/topics/hay/messages?key=none HTTP/1.1\r\nHost: h\r\n\r\n").1
+    else {
+        panic!("it looks on")
+    };
+    out.clear();
+    while client.edge.answer_fetch(&mut waiting, NOW, false, &mut out) == Progress::Looks {}
+    let answer = answers(&out).remove(0);
+    assert_eq!((answer.offsets().len(), &answer.json()["up_to_date"]), (0, &Value::from(true)));
+}
+
+#[test]
+fn a_plain_read_is_refused_while_clients_leave_too_much_lying() {
+    let mut client = Client::new();
+    client.publish("t", "0");
+    client.edge.unsent = UNSENT_BYTES_MAX;
+    let answer = client.get("t/messages");
+    assert_eq!((answer.status, answer.code().as_str()), (503, "busy"));
+    assert!(answer.head.contains("Retry-After: 1\r\n"), "{}", answer.head);
+    client.publish("t", "1");
+    client.stream("t/messages", "text/event-stream");
+    client.connection = Connection::new(2, true);
+    client.edge.unsent -= 1;
+    assert_eq!(client.get("t/messages").offsets(), [0, 1]);
+}
+
+#[test]
+fn a_refused_publish_makes_no_topic() {
+    let damaged = {
+        let mut bytes = batch_of(&texts(&["v"]), Codec::None);
+        bytes[30] ^= 1;
+        bytes
+    };
+    let refused: &[(&str, &str, &[u8])] = &[
+        ("", "If-Match: \"0\"\r\n", b"x"),
+        ("", "Sprawl-Partition: 3\r\n", b"x"),
+        ("", JSON, b"{"),
+        ("", JSON, br#"{"messages":[{"nope":1}]}"#),
+        ("?atomic=true", JSON, br#"{"messages":[{"payload":"p"},{"nope":1}]}"#),
+        ("", LINES, b"no json\n{}\n"),
+        ("", BATCH, &damaged),
+    ];
+    for (query, headers, body) in refused {
+        let mut client = Client::new();
+        let length = body.len();
+        let head = format!(
+            "POST /v1/topics/t/messages{query} HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: {length}\r\n\r\n"
+        );
+        client.ask(&[head.as_bytes(), body].concat());
+        assert_eq!(client.edge.log.topics().known(), 0, "{headers}{}", String::from_utf8_lossy(body));
+        assert!(client.edge.log.take_born().is_empty());
+        client.publish("t", "then it is there");
+        assert_eq!(client.get("t/messages").offsets(), [0]);
+    }
+    let mut client = Client::new();
+    client.post("t", LINES, b"no json\n{\"payload\":\"good\"}\nno json\n");
+    assert_eq!(client.get("t/messages").offsets(), [0]);
+}
+
+#[test]
+fn lines_before_lost_framing_are_stored_and_answered() {
+    let mut client = Client::new();
+    let request = "POST /v1/topics/t/messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-ndjson\r\n\
+                   Transfer-Encoding: chunked\r\n\r\n11\r\n{\"payload\":\"one\"}\r\n1\r\n\n\r\nzz\r\n";
+    let (out, step) = client.send(request.as_bytes());
+    assert!(matches!(step, Step::Close));
+    let body = String::from_utf8(answers(&out).remove(0).body).unwrap();
+    let lines: Vec<Value> = body.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]["offset"], &lines[1]["code"]), (2, &0.into(), &"bad_request".into()));
+    client.connection = Connection::new(2, true);
+    assert_eq!(client.get("t/messages").offsets(), [0]);
+}
+
+#[test]
+fn a_binary_batch_refuses_what_it_would_not_heed() {
+    let mut client = Client::new();
+    let one = batch_of(&texts(&["v"]), Codec::None);
+    let numbered = format!("{BATCH}Producer-Id: 1\r\nProducer-Epoch: 0\r\nProducer-Seq: 0\r\n");
+    let answer = client.post("t", &numbered, &one);
+    assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_header"));
+    let atomic = |client: &mut Client, body: &[u8]| {
+        let length = body.len();
+        let head = format!(
+            "POST /v1/topics/t/messages?atomic=true HTTP/1.1\r\nHost: h\r\n{BATCH}Content-Length: {length}\r\n\r\n"
+        );
+        client.ask(&[head.as_bytes(), body].concat())
+    };
+    let answer = atomic(&mut client, &[&one[..], &one[..]].concat());
+    assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_parameter"));
+    assert_eq!(client.edge.log.topics().known(), 0);
+    assert_eq!(atomic(&mut client, &one).status, 200);
 }
 
 /// Overruns the memory tier with messages of another topic.
@@ -596,7 +780,7 @@ fn eviction_is_never_silent() {
     client.publish("t", "0");
     let (_, mut events) = client.stream("t/messages", "text/event-stream");
     client.connection = Connection::new(2, true);
-    let waiting = {
+    let mut waiting = {
         let request = b"GET /v1/topics/t/messages?from=latest HTTP/1.1\r\nHost: h\r\n\r\n";
         let Step::Wait(waiting, _) = client.send(request).1 else { panic!("it waits") };
         waiting
@@ -610,6 +794,7 @@ fn eviction_is_never_silent() {
     assert_eq!(expired.status, 410);
     let detail = expired.json()["detail"].as_str().unwrap().to_owned();
     let cursor = detail.rsplit("cursor:").next().unwrap();
+    assert_eq!(expired.json()["cursor"], cursor);
     assert_eq!(client.get(&format!("t/messages?from=cursor:{cursor}")).offsets(), [2]);
     assert_eq!(client.get("t/messages").offsets(), [2]);
     let (text, _, _) = client.pull(&mut events, 1 << 20);
@@ -624,7 +809,7 @@ fn eviction_is_never_silent() {
         text.contains("event: gap\ndata: {\"partition\":0,\"from\":1,\"to\":2,\"reason\":\"retention\"}\n\n")
     );
     let mut out = Vec::new();
-    client.edge.answer_fetch(*waiting, NOW, &mut out);
+    client.edge.answer_fetch(&mut waiting, NOW, false, &mut out);
     assert_eq!(answers(&out)[0].status, 410);
 }
 

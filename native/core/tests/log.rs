@@ -74,7 +74,8 @@ fn size() -> impl Strategy<Value = usize> {
 }
 
 fn after() -> impl Strategy<Value = i64> {
-    prop_oneof![4 => 0..SECOND, 1 => 0..20 * SECOND]
+    // Whole milliseconds, as receipts tell times: the model knows exactly when a lifetime ends.
+    prop_oneof![4 => 0..1000i64, 1 => 0..20_000i64].prop_map(|ms| ms * 1_000_000)
 }
 
 fn config() -> impl Strategy<Value = Config> {
@@ -124,7 +125,8 @@ fn op() -> impl Strategy<Value = Op> {
 struct Kept {
     value: Vec<u8>,
     append_ms: i64,
-    ttl_s: u32,
+    /// Its own or, without one, the topic's when it was appended; 0 is none.
+    ttl_s: i64,
 }
 
 #[derive(Default)]
@@ -137,6 +139,8 @@ struct Part {
 struct Topic {
     name: &'static str,
     index: u32,
+    /// Its partitions' handles when it was deleted.
+    handles: Vec<u32>,
     deleted_ns: Option<i64>,
     forgotten: bool,
     was_pinned: bool,
@@ -205,6 +209,7 @@ impl Twin {
         self.topics.push(Topic {
             name,
             index,
+            handles: Vec::new(),
             deleted_ns: None,
             forgotten: false,
             was_pinned: false,
@@ -219,6 +224,7 @@ impl Twin {
     }
 
     fn keep(&mut self, topic: usize, number: usize, offset: u64, append_ms: i64, value: Vec<u8>, ttl_s: u32) {
+        let ttl_s = if ttl_s > 0 { i64::from(ttl_s) } else { self.topics[topic].config.ttl_s as i64 };
         let records = &mut self.topics[topic].parts[number].records;
         assert_eq!(offset, records.len() as u64, "offsets ascend by one and are never used again");
         records.push(Kept { value, append_ms, ttl_s });
@@ -446,6 +452,8 @@ impl Twin {
                         assert_eq!(put == Put::Same, topic.config == config);
                         topic.parts.resize_with(config.partitions as usize, Part::default);
                         topic.config = config;
+                        // What the old retention drops now, the new configuration does not have to explain.
+                        topic.was_pinned = false;
                     }
                     Err(problem) => {
                         assert_eq!(problem.code, Code::TopicConflict);
@@ -460,6 +468,8 @@ impl Twin {
                 assert_eq!(self.log.delete_topic(NAMES[topic].as_bytes(), self.now_ns), at.is_some());
                 if let Some(at) = at {
                     self.topics[at].deleted_ns = Some(self.now_ns);
+                    let parts = 0..self.topics[at].parts.len();
+                    self.topics[at].handles = parts.map(|number| self.handle(at, number)).collect();
                 }
             }
             Op::Undelete { topic } => {
@@ -473,7 +483,7 @@ impl Twin {
                 assert_eq!(done, newest.is_some() && !is_taken);
                 if done {
                     let index = self.log.topic(name.as_bytes()).unwrap();
-                    let at = self.topics.iter().position(|t| t.index == index).unwrap();
+                    let at = self.topics.iter().position(|t| t.index == index && !t.forgotten).unwrap();
                     assert_eq!(self.topics[at].deleted_ns, self.topics[newest.unwrap()].deleted_ns);
                     self.topics[at].deleted_ns = None;
                 }
@@ -486,13 +496,18 @@ impl Twin {
             Op::Sweep { after } => {
                 self.now_ns += after;
                 self.log.sweep(self.now_ns);
-                for topic in &mut self.topics {
-                    topic.forgotten |= topic.deleted_ns.is_some_and(|t| self.now_ns - t > 10 * SECOND);
+                let is_over = |t: &Topic| t.deleted_ns.is_some_and(|ns| self.now_ns - ns > 10 * SECOND);
+                for topic in self.topics.iter_mut().filter(|t| !t.forgotten) {
+                    if is_over(topic) {
+                        topic.forgotten = true;
+                        self.ids.retain(|(handle, _), _| !topic.handles.contains(handle));
+                    }
                 }
             }
             Op::Time { topic, back } => self.time(topic, back),
         }
-        self.log.advance(self.now_ns);
+        // A change of a topic's lifetime takes a nanosecond.
+        self.now_ns = self.log.advance(self.now_ns);
     }
 
     fn time(&mut self, topic: usize, back: i64) {
@@ -504,14 +519,26 @@ impl Twin {
         assert_eq!(self.log.resolve(handle, Start::Latest), self.log.part(handle).end);
         let part = self.log.part(handle);
         let records = &self.topics[at].parts[0].records;
-        let first = (part.low..part.end).find(|o| records[*o as usize].append_ms >= since_ms);
+        // What is over may have left the index, or not yet.
+        let first = (part.low..part.end).find(|o| {
+            let kept = &records[*o as usize];
+            kept.append_ms >= since_ms && (*o == found || !self.is_over(kept))
+        });
         assert_eq!(found, first.unwrap_or(part.end));
     }
 
+    /// Whether a record is over.
+    fn is_over(&self, kept: &Kept) -> bool {
+        kept.ttl_s > 0 && kept.append_ms * 1_000_000 + kept.ttl_s * SECOND <= self.now_ns
+    }
+
     fn check(&mut self, thorough: bool) {
+        self.log.expire(self.now_ns);
         let mut pinned = 0;
         let mut held = 0;
-        for at in 0..self.topics.len() {
+        let known = (0..self.topics.len()).filter(|at| !self.topics[*at].forgotten).collect::<Vec<_>>();
+        assert_eq!(self.log.topics().known(), known.len());
+        for at in known {
             let is_pinned = self.topics[at].deleted_ns.is_none() && self.topics[at].config.discard_new;
             for number in 0..self.topics[at].parts.len() {
                 let handle = self.handle(at, number);
@@ -522,11 +549,12 @@ impl Twin {
                 if is_pinned && topic.was_pinned && !topic.config.has_retention() {
                     assert_eq!(part.low, model.low, "a record of a discard=new topic was dropped");
                 }
-                if topic.forgotten {
-                    assert_eq!((part.index.len(), part.bytes, part.low), (0, 0, part.end));
-                } else {
-                    assert_eq!(part.end, model.records.len() as u64);
-                    held += part.end - part.low;
+                assert_eq!(part.end, model.records.len() as u64);
+                let kept = &model.records[part.low as usize..];
+                let readable = kept.iter().filter(|kept| !self.is_over(kept)).count() as u64;
+                assert_eq!(self.log.readable(handle), readable);
+                if topic.deleted_ns.is_none() {
+                    held += readable;
                 }
                 if is_pinned {
                     pinned += part.bytes;
@@ -563,7 +591,11 @@ impl Twin {
                 Envelope::check(&chunk.bytes()[entry.position.byte as usize..]).unwrap().expect("whole");
             assert_eq!(envelope.topic_id, self.log.topics().get(topic.index).id);
             assert_eq!(usize::from(envelope.partition), number);
-            assert_eq!(entry.base, next.unwrap_or(entry.base), "a hole in the index");
+            let from = next.unwrap_or(part.low).max(part.low);
+            assert!(
+                (from..entry.base).all(|o| self.is_over(&topic.parts[number].records[o as usize])),
+                "a hole in the index"
+            );
             assert!(
                 entry.base + u64::from(envelope.records_count) > part.low,
                 "a batch below the low offset"
@@ -573,26 +605,28 @@ impl Twin {
         }
         assert_eq!(part.bytes, bytes);
         let visible = next.unwrap_or(0);
+        let is_over = |offset: u64| self.is_over(&topic.parts[number].records[offset as usize]);
         let mut seen = part.low;
         for batch in self.log.batches(handle, part.low) {
             let records = batch::records(batch.bytes, &mut scratch).unwrap();
             for record in records.map(Result::unwrap).filter(|r| r.offset as u64 >= part.low) {
-                assert_eq!(record.offset as u64, seen);
+                assert!((seen..record.offset as u64).all(is_over));
+                seen = record.offset as u64;
                 assert_eq!(record.value, Some(&topic.parts[number].records[seen as usize].value[..]));
                 seen += 1;
             }
         }
         assert!(seen == visible.max(part.low) && seen <= part.end);
         if !self.log.is_dirty() {
-            assert_eq!(seen, part.end, "sealed records are visible");
+            assert!((seen..part.end).all(is_over), "sealed records are visible");
         }
         for offset in [part.low.saturating_sub(1), part.low, visible.saturating_sub(1), visible] {
             let is_there = offset >= part.low && offset < visible && {
-                let kept = &topic.parts[number].records[offset as usize];
-                let ttl_s = if kept.ttl_s > 0 { i64::from(kept.ttl_s) } else { topic.config.ttl_s as i64 };
-                let found = self.log.find(handle, offset, 0).expect("held");
-                assert_eq!(found.append_ns.div_euclid(1_000_000), kept.append_ms);
-                ttl_s == 0 || found.append_ns + ttl_s * SECOND > self.now_ns
+                if let Some(found) = self.log.find(handle, offset, 0) {
+                    let append_ms = topic.parts[number].records[offset as usize].append_ms;
+                    assert_eq!(found.append_ns.div_euclid(1_000_000), append_ms);
+                }
+                !is_over(offset)
             };
             let found = self.log.find(handle, offset, self.now_ns);
             assert_eq!(found.is_some(), is_there, "find at {offset}");

@@ -57,9 +57,9 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
                     assert!(connection.is_pending() && request.body.len() <= 1 << 20);
                     out.extend_from_slice(b"HTTP/1.1 204 No Content\r\n\r\n");
                 }
-                Step::Wait(waiting, until_ns) => {
+                Step::Wait(mut waiting, until_ns) => {
                     assert!(until_ns > NOW);
-                    edge.answer_fetch(*waiting, until_ns, &mut out);
+                    edge.answer_fetch(&mut waiting, until_ns, true, &mut out);
                 }
                 Step::Stream(mut waiting) => {
                     let mut pulls = 0;

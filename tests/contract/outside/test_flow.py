@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import pytest
 from websockets.sync.client import connect
 
+from sprawl.limits import FETCH_BYTES_MAX, UNSENT_BYTES_MAX, WRITE_STALL_TIMEOUT_S
 from tests.contract.outside.conftest import StartNode
 from tests.contract.outside.running_node import RunningNode, until
 from tests.contract.outside.wire import Wire
@@ -114,6 +115,37 @@ def test_ten_thousand_requests_whose_answers_nobody_reads_cost_a_budget(
         # Whoever begins to read gets every answer of what was taken.
         first = wires[0].answer()
         assert first is not None and first.status in (200, 201, 404)
+
+
+def test_large_answers_that_nobody_reads_share_one_budget(node: RunningNode, topic: str) -> None:
+    before = node.rss_bytes
+    large = get(f"/v1/topics/{topic}/messages?max_bytes={FETCH_BYTES_MAX}&limit=10000")
+    small = f"/v1/topics/{topic}/messages?limit=1"
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(node.port, receive_bytes=TINY)) for _ in range(200)]
+        for wire in wires:
+            assert wire.send(large)
+        # One answer may begin just below the bound; its scratch and its bytes are there at once.
+        check_growth(node, before, UNSENT_BYTES_MAX + 3 * FETCH_BYTES_MAX)
+        with Wire(node.port) as other:
+            other.send(get(small))
+            refused = other.answer()
+            assert refused is not None and refused.status == 503, refused
+            assert refused.headers["retry-after"] == "1"
+            other.send(
+                get("/v1/topics/flood/messages", "Content-Length: 0").replace(b"GET", b"POST", 1)
+            )
+            published = other.answer()
+            assert published is not None and published.status == 201
+        # Who takes nothing is dropped, and then there is room again.
+        until(lambda: _is_read(node, small), "room for answers", WRITE_STALL_TIMEOUT_S + 5)
+
+
+def _is_read(node: RunningNode, target: str) -> bool:
+    with Wire(node.port) as wire:
+        wire.send(get(target))
+        answer = wire.answer()
+        return answer is not None and answer.status == 200
 
 
 def test_a_stalled_client_reads_on_and_gets_every_answer(node: RunningNode, topic: str) -> None:

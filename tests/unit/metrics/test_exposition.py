@@ -60,6 +60,11 @@ def test_prometheus_text_is_read_back_as_it_was_written() -> None:
     assert "# EOF" not in text
 
 
+def test_a_node_without_client_authentication_says_so() -> None:
+    text = prometheus(held()).decode()
+    assert "\nsprawl_client_authentication_enabled 0\n" in text
+
+
 def test_every_family_has_its_own_name() -> None:
     names = [family.metric.name for family in held()]
     assert len(names) == len(set(names))

@@ -48,6 +48,8 @@ pub struct Waiting {
     pub bytes_max: usize,
     /// Messages of a plain answer.
     pub messages_max: u64,
+    /// Until when a plain read that has looked at everything waits for a message (ns).
+    pub wait_until_ns: i64,
 }
 
 /// What the driver does after it wrote the answer bytes.
@@ -59,7 +61,8 @@ pub enum Step {
     Cold(Box<Request>),
     /// Take the connection over for a WebSocket.
     Upgrade(Box<Request>),
-    /// [`Edge::answer_fetch`] when the reader is ready or this time (ns) has come, then [`Edge::resume`].
+    /// [`Edge::answer_fetch`] in the next turns while it `Looks`, when its partitions change while it `Waits`, and for
+    /// the last time when this time (ns) has come; then [`Edge::resume`].
     Wait(Box<Waiting>, i64),
     /// Write what the reader gives until it ends.
     Stream(Box<Waiting>),
@@ -585,7 +588,7 @@ impl Edge {
         Self::check_origin(head)?;
         let asked = Asked::parse(&exchange, self.log.has_disk())?;
         asked.check_lines()?;
-        let index = self.target(&topic, now_ns)?;
+        let index = self.publish_into(&topic, now_ns, |_, index| Ok(index))?;
         Self::ask_for_body(connection, head, out);
         connection.has_continued = false;
         let rest = match head.framing {
@@ -611,6 +614,7 @@ impl Edge {
         let State::Lines(lines) = &mut connection.state else { return Served::Starved };
         let input = &input[..input.len().min(LINES_PIECE_BYTES)];
         let mut decoded = Vec::new();
+        let mut lost = None;
         let (consumed, done, data): (usize, bool, &[u8]) = match &mut lines.rest {
             LinesRest::Length(left) => {
                 let take = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
@@ -618,11 +622,15 @@ impl Edge {
                 (take, *left == 0, &input[..take])
             }
             LinesRest::Chunked(decoder) => {
-                let progress = decoder.decode(input, &mut decoded, usize::MAX);
-                match progress {
-                    Ok(progress) => (progress.consumed, progress.done, &decoded),
-                    Err(error) => return self.break_lines(&error.problem(), out),
-                }
+                let (consumed, done) = match decoder.decode(input, &mut decoded, usize::MAX) {
+                    Ok(progress) => (progress.consumed, progress.done),
+                    Err(error) => {
+                        // The lines that were whole before it are taken all the same.
+                        lost = Some(error.problem());
+                        (0, false)
+                    }
+                };
+                (consumed, done, &decoded)
             }
         };
         let mut results = std::mem::take(&mut self.scratch);
@@ -646,6 +654,9 @@ impl Edge {
         }
         response::chunk(out, &results);
         self.scratch = results;
+        if let Some(problem) = lost {
+            return self.break_lines(&problem, out);
+        }
         if lines.partial.len() > BODY_BYTES_MAX {
             let bytes = lines.partial.len();
             let detail = format!("line of {bytes} bytes or more exceeds body_bytes_max {BODY_BYTES_MAX}");

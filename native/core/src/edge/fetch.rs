@@ -284,6 +284,9 @@ fn resume(
 /// `offset_expired` with the earliest cursor, `offset_out_of_range`.
 pub(super) fn check_range(log: &Log, places: &[Place]) -> Result<(), Problem> {
     for (at, asked) in places.iter().enumerate() {
+        if log.is_deleted(asked.topic, asked.topic_id) {
+            continue; // gone while the read waited: it ends with what it has
+        }
         let part = log.part(asked.part);
         if asked.next < part.low {
             let earliest: Vec<_> = places
@@ -296,14 +299,12 @@ pub(super) fn check_range(log: &Log, places: &[Place]) -> Result<(), Problem> {
                     next: if i == at { part.low } else { p.next.max(log.part(p.part).low) },
                 })
                 .collect();
+            let cursor = cursor::encode(&earliest);
             let detail = format!(
-                "offset {} of partition {} is no longer retained, the earliest is {}; go on with from=cursor:{}",
-                asked.next,
-                asked.number,
-                part.low,
-                cursor::encode(&earliest)
+                "offset {} of partition {} is no longer retained, the earliest is {}; go on with from=cursor:{cursor}",
+                asked.next, asked.number, part.low
             );
-            return Err(Problem::new(Code::OffsetExpired, detail));
+            return Err(Problem::new(Code::OffsetExpired, detail).resuming_at(cursor));
         }
         if asked.next > part.end {
             let detail =

@@ -15,8 +15,25 @@ pub mod time;
 pub use connection::{Connection, Inside, Request, Step, Waiting};
 pub use publish::level;
 
+/// How long a plain read looks for its first match without having asked to wait, ns.
+const LOOK_NS: i64 = READ_LOOK_S_MAX as i64 * 1_000_000_000;
+/// A scratch buffer above this is given back after use: one large answer must not stay for ever.
+const SCRATCH_BYTES_KEPT: usize = 1024 * 1024;
+
+/// How far a plain read has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Its answer is written.
+    Answered,
+    /// It has looked at all there is: it waits for more.
+    Waits,
+    /// It has looked at its share, found nothing yet, and there is more to look at.
+    Looks,
+}
+
 use crate::http::response::{self, Refusal};
 use crate::http::{Head, Known, Method};
+use crate::limits::{READ_LOOK_S_MAX, UNSENT_BYTES_MAX};
 use crate::log::Log;
 use crate::problem::{Code, Outcome, Problem};
 use encode::Form;
@@ -58,6 +75,8 @@ pub struct Edge {
     pub stats: Stats,
     /// Whether publishes are refused because the node stops.
     pub is_draining: bool,
+    /// Bytes of large answers that clients have not taken yet, as the driver counts them.
+    pub unsent: usize,
     scratch: Vec<u8>,
     inflated: Vec<u8>,
     buffered: usize,
@@ -88,6 +107,7 @@ impl Edge {
             clock: Clock::default(),
             stats: Stats::default(),
             is_draining: false,
+            unsent: 0,
             scratch: Vec::new(),
             inflated: Vec::new(),
             buffered: 0,
@@ -134,40 +154,53 @@ impl Edge {
     /// `GET /v1/topics/{topic}/messages`: answered here, or a reader that the driver waits for or streams from.
     fn get_messages(&mut self, exchange: &Exchange<'_>, topic: &str, out: &mut Vec<u8>) -> Step {
         self.stats.fetch_requests += 1;
-        match self.open(exchange, topic) {
-            Ok((waiting, wait_ns)) => {
-                let streams = waiting.streams;
-                if streams {
-                    self.begin_stream(exchange, &waiting, out);
-                    return Step::Stream(Box::new(waiting));
-                }
-                if waiting.reader.want(&self.log).is_some() {
-                    return Step::Wait(Box::new(waiting), exchange.now_ns.saturating_add(DISK_READ_NS_MAX));
-                }
-                if wait_ns > 0 && !waiting.reader.is_ready(&self.log) {
-                    return Step::Wait(Box::new(waiting), exchange.now_ns.saturating_add(wait_ns));
-                }
-                self.answer_fetch(waiting, exchange.now_ns, out);
-                Step::More
-            }
+        let mut waiting = match self.open(exchange, topic) {
+            Ok(waiting) => waiting,
             Err(problem) => {
                 self.refuse(exchange, &problem, out);
-                Step::More
+                return Step::More;
             }
+        };
+        if waiting.streams {
+            self.begin_stream(exchange, &waiting, out);
+            return Step::Stream(Box::new(waiting));
         }
+        if self.answer_fetch(&mut waiting, exchange.now_ns, false, out) == Progress::Answered {
+            return Step::More;
+        }
+        let is_cold = waiting.reader.want(&self.log).is_some();
+        let look_ns = if is_cold { DISK_READ_NS_MAX } else { LOOK_NS };
+        let until_ns = waiting.wait_until_ns.max(exchange.now_ns.saturating_add(look_ns));
+        Step::Wait(Box::new(waiting), until_ns)
     }
 
-    fn open(&mut self, exchange: &Exchange<'_>, topic: &str) -> Result<(Waiting, i64), Problem> {
+    fn open(&mut self, exchange: &Exchange<'_>, topic: &str) -> Result<Waiting, Problem> {
         let head = exchange.head;
         let accept = head.get(Known::Accept).unwrap_or_default();
         let fetch = Fetch::parse(head.query, head.get_str(Known::LastEventId), exchange.now_ns)?;
         let form = wanted_form(accept);
         let streams = matches!(form, Form::Sse | Form::Ndjson) || (form == Form::Binary && fetch.follow);
-        let (wait_ns, bytes_max, messages_max) = (fetch.wait_ns(), fetch.bytes_max, fetch.messages_max());
+        if !streams {
+            self.check_unsent()?;
+        }
+        let wait_until_ns = exchange.now_ns.saturating_add(fetch.wait_ns());
+        let (bytes_max, messages_max) = (fetch.bytes_max, fetch.messages_max());
         let reader = fetch.reader(&mut self.log, topic, form)?;
         let connection = head.connection();
         let is_chunked = head.minor_version == 1;
-        Ok((Waiting { reader, streams, is_chunked, connection, bytes_max, messages_max }, wait_ns))
+        Ok(Waiting { reader, streams, is_chunked, connection, bytes_max, messages_max, wait_until_ns })
+    }
+
+    /// Refuses a plain read while clients leave too much of earlier answers lying.
+    fn check_unsent(&self) -> Result<(), Problem> {
+        if self.unsent < UNSENT_BYTES_MAX {
+            return Ok(());
+        }
+        let unsent = self.unsent;
+        let detail = format!(
+            "answers of {unsent} bytes wait for clients that do not take them, unsent_bytes_max is {UNSENT_BYTES_MAX}"
+        );
+        Err(Problem::new(Code::Busy, detail))
     }
 
     fn begin_stream(&mut self, exchange: &Exchange<'_>, waiting: &Waiting, out: &mut Vec<u8>) {
@@ -187,14 +220,24 @@ impl Edge {
         }
     }
 
-    /// Answers a plain read with what is there now.
-    pub fn answer_fetch(&mut self, mut waiting: Waiting, now_ns: i64, out: &mut Vec<u8>) {
-        if let Err(problem) = fetch::check_range(&self.log, waiting.reader.places()) {
+    /// Answers a plain read once it has found a message; with `is_due`, or when it need not wait and everything was
+    /// looked at, with what there is. Its cursor moves over what its filter does not take, and nothing is written
+    /// before it is `Answered`.
+    pub fn answer_fetch(
+        &mut self,
+        waiting: &mut Waiting,
+        now_ns: i64,
+        is_due: bool,
+        out: &mut Vec<u8>,
+    ) -> Progress {
+        let in_range = fetch::check_range(&self.log, waiting.reader.places());
+        if let Err(problem) = in_range.and_then(|()| self.check_unsent()) {
             // Overtaken while it waited: a plain answer has no other way to tell.
             self.stats.refused_requests += 1;
             let date = *self.clock.date(now_ns);
             let refusal = Refusal { connection: waiting.connection, ..Refusal::closing(&date) };
-            return response::problem(out, &problem, &refusal);
+            response::problem(out, &problem, &refusal);
+            return Progress::Answered;
         }
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
@@ -204,6 +247,11 @@ impl Edge {
         }
         let (bytes_max, messages_max) = (waiting.bytes_max, waiting.messages_max);
         let pulled = self.pull(&mut waiting.reader, bytes_max, messages_max, now_ns, &mut body);
+        if pulled.messages == 0 && !pulled.ended && !is_due && (pulled.more || now_ns < waiting.wait_until_ns)
+        {
+            self.scratch = body;
+            return if pulled.more { Progress::Looks } else { Progress::Waits };
+        }
         let cursor = waiting.reader.cursor();
         let up_to_date = if pulled.more { "false" } else { "true" };
         let content_type = if is_json { "application/json" } else { publish::BATCH };
@@ -220,7 +268,8 @@ impl Edge {
         let mark = response::begin_body(out);
         out.extend_from_slice(&body);
         response::end_body(out, mark);
-        self.scratch = body;
+        self.scratch = if body.capacity() > SCRATCH_BYTES_KEPT { Vec::new() } else { body };
+        Progress::Answered
     }
 
     /// [`Reader::pull`] with this edge's log and counters.

@@ -11,7 +11,7 @@ use crate::json::write_string;
 use crate::limits;
 use crate::log::dedup::Producer;
 use crate::log::durable::Level;
-use crate::log::{Expect, NewRecord, Options, Receipt};
+use crate::log::{BatchReceipt, Expect, NewRecord, Options, Receipt};
 use crate::problem::{Code, Problem};
 use std::ops::ControlFlow;
 
@@ -162,6 +162,27 @@ impl Asked {
         self.check_numbers()
     }
 
+    /// Refuses what binary batches would not heed.
+    ///
+    /// # Errors
+    /// `invalid_header` for producer numbers, which a batch carries itself, and `invalid_parameter` for `atomic` over
+    /// several batches, which are stored each for itself.
+    fn check_batches(&self, count: usize) -> Result<(), Problem> {
+        if self.options.producer.is_some() {
+            let detail =
+                "Producer-Id, Producer-Epoch and Producer-Seq number a single message; a batch carries \
+                          these numbers in its own header";
+            return Err(Problem::new(Code::InvalidHeader, detail));
+        }
+        if self.is_atomic && count > 1 {
+            let detail = format!(
+                "atomic=true holds for one batch, the body has {count}: send one batch, or {MESSAGES_JSON}"
+            );
+            return Err(Problem::new(Code::InvalidParameter, detail));
+        }
+        Ok(())
+    }
+
     fn check_numbers(&self) -> Result<(), Problem> {
         if self.options.producer.is_none() {
             return Ok(());
@@ -226,11 +247,23 @@ impl Edge {
         }
     }
 
-    pub(super) fn target(&mut self, topic: &str, now_ns: i64) -> Result<u32, Problem> {
+    /// Publishes into a topic. One that is made for it goes again when nothing was stored.
+    pub(super) fn publish_into<T>(
+        &mut self,
+        topic: &str,
+        now_ns: i64,
+        publish: impl FnOnce(&mut Self, u32) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
         if self.is_draining {
             return Err(Problem::new(Code::Draining, "the node is stopping, publish to another one"));
         }
-        self.log.topic_to_publish(topic.as_bytes(), now_ns)
+        let before = self.log.topics().known();
+        let index = self.log.topic_to_publish(topic.as_bytes(), now_ns)?;
+        let done = publish(self, index);
+        if self.log.topics().known() > before {
+            self.log.withdraw_topic(index);
+        }
+        done
     }
 
     /// What answers to publishes of this topic say.
@@ -274,7 +307,6 @@ impl Edge {
         }
         let idempotency_key = head.get(Known::IdempotencyKey);
         check_record(head, &headers)?;
-        let index = self.target(topic, exchange.now_ns)?;
         let record = NewRecord {
             key: head.get(Known::SprawlKey),
             value: body,
@@ -283,7 +315,9 @@ impl Edge {
             content_type: head.get(Known::ContentType),
             idempotency_key,
         };
-        let receipt = self.log.publish(index, &record, &asked.options, exchange.now_ns)?;
+        let receipt = self.publish_into(topic, exchange.now_ns, |edge, index| {
+            edge.log.publish(index, &record, &asked.options, exchange.now_ns)
+        })?;
         let status = if asked.is_async {
             202
         } else if receipt.duplicate {
@@ -291,7 +325,7 @@ impl Edge {
         } else {
             201
         };
-        let promise = self.promise(index, asked.level, asked.is_async);
+        let promise = self.promise(receipt.topic, asked.level, asked.is_async);
         self.begin(exchange, status, "application/json", out);
         promise.header(out);
         if receipt.duplicate {
@@ -312,29 +346,30 @@ impl Edge {
     ) -> Result<(), Problem> {
         let asked = Asked::parse(exchange, self.log.has_disk())?;
         asked.check_numbers()?;
-        let index = self.target(topic, exchange.now_ns)?;
-        let promise = self.promise(index, asked.level, asked.is_async);
         let mut results = std::mem::take(&mut self.scratch);
         results.clear();
-        let done = if asked.is_atomic {
-            self.publish_atomically(index, body, &asked.options, promise, exchange.now_ns, &mut results)
-        } else {
+        let done = self.publish_into(topic, exchange.now_ns, |edge, index| {
+            let promise = edge.promise(index, asked.level, asked.is_async);
+            if asked.is_atomic {
+                edge.publish_atomically(index, body, &asked.options, promise, exchange.now_ns, &mut results)?;
+                return Ok(promise);
+            }
             for_each_message(body, |_, item| {
                 if !results.is_empty() {
                     results.push(b',');
                 }
                 let receipt =
-                    item.and_then(|item| self.publish_item(index, &item, &asked.options, exchange.now_ns));
-                self.write_result(receipt.as_ref(), promise, &mut results);
+                    item.and_then(|item| edge.publish_item(index, &item, &asked.options, exchange.now_ns));
+                edge.write_result(receipt.as_ref(), promise, &mut results);
                 ControlFlow::Continue(())
             })
-            .map(|_| ())
-        };
-        if done.is_ok() {
+            .map(|_| promise)
+        });
+        if let Ok(promise) = done {
             self.answer_results(exchange, &asked, promise, &results, out);
         }
         self.scratch = results;
-        done
+        done.map(|_| ())
     }
 
     /// The answer of a batch: one result per item, in order.
@@ -423,9 +458,9 @@ impl Edge {
         now_ns: i64,
         out: &mut Vec<u8>,
     ) {
-        let receipt = self.target(topic, now_ns).and_then(|index| {
+        let receipt = self.publish_into(topic, now_ns, |edge, index| {
             let item = parse_item(line, true)?;
-            self.publish_item(index, &item, options, now_ns)
+            edge.publish_item(index, &item, options, now_ns)
         });
         match receipt {
             Ok(receipt) => {
@@ -446,7 +481,7 @@ impl Edge {
     ) -> Result<(), Problem> {
         let asked = Asked::parse(exchange, self.log.has_disk())?;
         asked.check_lines()?;
-        let index = self.target(topic, exchange.now_ns)?;
+        let index = self.publish_into(topic, exchange.now_ns, |_, index| Ok(index))?;
         self.begin(exchange, 200, NDJSON, out);
         let reached = asked.level.unwrap_or_else(|| self.log.level_of(index));
         response::header(out, "Sprawl-Durability", reached.as_str().as_bytes());
@@ -486,41 +521,44 @@ impl Edge {
         if verified.is_empty() {
             return Err(Problem::new(Code::InvalidBatch, "the body holds no batch"));
         }
-        let index = self.target(topic, exchange.now_ns)?;
-        let promise = self.promise(index, asked.level, asked.is_async);
+        asked.check_batches(verified.len())?;
         let mut results = std::mem::take(&mut self.scratch);
         results.clear();
-        let mut at = 0;
-        let mut only = Ok(());
-        for batch in &verified {
-            let bytes = &body[at..at + batch.length];
-            at += batch.length;
-            let receipt = self.log.publish_batch(index, bytes, batch, &asked.options, exchange.now_ns);
-            if !results.is_empty() {
-                results.push(b',');
-            }
-            match receipt {
-                Ok(receipt) => {
-                    let topic_id = self.log.topics().get(receipt.first.topic).id;
-                    results.extend_from_slice(b"{\"id\":\"");
-                    write_id(&mut results, topic_id, receipt.first.partition, receipt.first.offset);
-                    results.extend_from_slice(b"\",\"partition\":");
-                    write_number(&mut results, u64::from(receipt.first.partition));
-                    results.extend_from_slice(b",\"base_offset\":");
-                    write_number(&mut results, receipt.first.offset);
-                    results.extend_from_slice(b",\"count\":");
-                    write_number(&mut results, u64::from(receipt.count));
-                    self.write_tail(&receipt.first, promise, &mut results);
+        let done = self.publish_into(topic, exchange.now_ns, |edge, index| {
+            let promise = edge.promise(index, asked.level, asked.is_async);
+            let mut at = 0;
+            for batch in &verified {
+                let bytes = &body[at..at + batch.length];
+                at += batch.length;
+                if !results.is_empty() {
+                    results.push(b',');
                 }
-                Err(problem) if verified.len() == 1 => only = Err(problem),
-                Err(problem) => Self::write_problem_item(&problem, &mut results),
+                match edge.log.publish_batch(index, bytes, batch, &asked.options, exchange.now_ns) {
+                    Ok(receipt) => edge.write_batch_receipt(&receipt, promise, &mut results),
+                    Err(problem) if verified.len() == 1 => return Err(problem),
+                    Err(problem) => Self::write_problem_item(&problem, &mut results),
+                }
             }
-        }
-        if only.is_ok() {
+            Ok(promise)
+        });
+        if let Ok(promise) = done {
             self.answer_results(exchange, &asked, promise, &results, out);
         }
         self.scratch = results;
-        only
+        done.map(|_| ())
+    }
+
+    fn write_batch_receipt(&mut self, receipt: &BatchReceipt, promise: Promise, out: &mut Vec<u8>) {
+        let first = &receipt.first;
+        out.extend_from_slice(b"{\"id\":\"");
+        write_id(out, self.log.topics().get(first.topic).id, first.partition, first.offset);
+        out.extend_from_slice(b"\",\"partition\":");
+        write_number(out, u64::from(first.partition));
+        out.extend_from_slice(b",\"base_offset\":");
+        write_number(out, first.offset);
+        out.extend_from_slice(b",\"count\":");
+        write_number(out, u64::from(receipt.count));
+        self.write_tail(first, promise, out);
     }
 
     /// `POST /publish` of the original.
@@ -539,7 +577,6 @@ impl Edge {
             Some(name) => level(name, has_disk)?,
             None => None,
         };
-        let index = self.target(&alias.topic, exchange.now_ns)?;
         let headers: Vec<(&[u8], &[u8])> =
             alias.headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
         let record = NewRecord {
@@ -551,11 +588,13 @@ impl Edge {
             idempotency_key: alias.id.as_ref().map(|id| id.as_bytes()),
         };
         let options = Options { sticky: exchange.sticky, ..Options::default() };
-        let receipt = self.log.publish(index, &record, &options, exchange.now_ns)?;
+        let receipt = self.publish_into(&alias.topic, exchange.now_ns, |edge, index| {
+            edge.log.publish(index, &record, &options, exchange.now_ns)
+        })?;
         let prefer = exchange.head.get(Known::Prefer);
         let is_async =
             prefer.is_some_and(|v| v.split(|b| *b == b',').any(|p| p.trim_ascii() == b"respond-async"));
-        let promise = self.promise(index, asked, is_async);
+        let promise = self.promise(receipt.topic, asked, is_async);
         self.begin(exchange, if is_async { 202 } else { 200 }, "application/json", out);
         if receipt.duplicate {
             out.extend_from_slice(b"Sprawl-Duplicate: true\r\n");

@@ -10,8 +10,10 @@ use super::time::Clock;
 use crate::arena::Slice;
 use crate::batch::{self, BatchError, Builder, Record, RecordRef};
 use crate::cursor;
+use crate::envelope::ENVELOPE_LEN;
 use crate::http::response::write_number;
-use crate::limits::READ_PARTITIONS_MAX;
+use crate::limits::{READ_LOOK_BYTES_MAX, READ_PARTITIONS_MAX};
+use crate::log::lifetimes::expiry_ns;
 use crate::log::{Batch, Log};
 use crate::problem::{Code, Problem};
 use crate::trie::pattern_matches;
@@ -67,7 +69,7 @@ impl Filter {
 pub struct Pulled {
     /// Messages written.
     pub messages: u64,
-    /// A bound stopped it; there is more.
+    /// A bound stopped it; there is more to look at, though perhaps none that the filter takes.
     pub more: bool,
     /// The topic is gone: nothing will follow.
     pub ended: bool,
@@ -175,12 +177,6 @@ impl Reader {
         self.ended = other.ended;
     }
 
-    /// Whether anything is readable now.
-    #[must_use]
-    pub fn is_ready(&self, log: &Log) -> bool {
-        self.places.iter().any(|p| log.part(p.part).visible > p.next)
-    }
-
     /// Whether what comes next at a place has left memory.
     fn is_cold(&self, log: &Log, place: &Place) -> bool {
         if !log.has_disk() {
@@ -245,11 +241,15 @@ impl Reader {
         if entry.deleted_ns != 0 || !pattern_matches(awaited.as_bytes(), &entry.name) {
             return Ok(false);
         }
-        let before = self.places.len();
+        let mut grew = false;
         for &part in entry.parts.as_slice() {
-            if self.places.iter().all(|p| p.part != part) {
-                self.places.push(place(log, topic, part, 0));
+            match self.places.iter_mut().find(|p| p.part == part) {
+                Some(known) if known.topic_id == entry.id => continue,
+                // The partition of a topic that was forgotten is this topic's now.
+                Some(left_over) => *left_over = place(log, topic, part, 0),
+                None => self.places.push(place(log, topic, part, 0)),
             }
+            grew = true;
         }
         if check_count(self.places.len()).is_err() {
             self.places.retain(|p| !log.is_deleted(p.topic, p.topic_id));
@@ -259,10 +259,11 @@ impl Reader {
         if !is_pattern(awaited) {
             self.awaited = None;
         }
-        Ok(self.places.len() > before)
+        Ok(grew)
     }
 
-    /// Writes what follows the cursor until `bytes_max` (overshot by at most one message) or `messages_max`.
+    /// Writes what follows the cursor until `bytes_max` (overshot by at most one message) or `messages_max`, or until it
+    /// has passed over `READ_LOOK_BYTES_MAX` that it does not give: then `more` is set, also when nothing was written.
     pub fn pull(
         &mut self,
         log: &mut Log,
@@ -275,6 +276,7 @@ impl Reader {
         let start = out.len();
         let messages_max = messages_max.min(self.left.unwrap_or(u64::MAX));
         let mut pulled = Pulled::default();
+        let mut looked = 0;
         for step in 0..self.places.len() {
             let at = (self.turn + step) % self.places.len();
             log.settle(self.places[at].part);
@@ -288,9 +290,10 @@ impl Reader {
                 self.write_gap(at, low, "retention", out);
             }
             let before = self.places[at].next;
-            let mut pull =
-                Pull { reader: self, at, clock, bytes_end: start + bytes_max, messages_max, now_ns };
+            let bytes_end = start + bytes_max;
+            let mut pull = Pull { reader: self, at, clock, start, bytes_end, messages_max, now_ns, looked };
             pull.run(log, out, &mut pulled);
+            looked = pull.looked;
             if pulled.more {
                 // The next pull goes on with the next partition, so a busy one does not starve the others; with this
                 // one when nothing was left for it.
@@ -369,16 +372,18 @@ struct Pull<'r, 'c> {
     reader: &'r mut Reader,
     at: usize,
     clock: &'c mut Clock,
+    start: usize,
     bytes_end: usize,
     messages_max: u64,
     now_ns: i64,
+    /// Bytes of batches that were gone through, inflated ones as they are inflated.
+    looked: usize,
 }
 
 impl Pull<'_, '_> {
     fn run(&mut self, log: &Log, out: &mut Vec<u8>, pulled: &mut Pulled) {
         let place = self.reader.places[self.at];
         let entry = log.topics().get(place.topic);
-        let ttl_s = entry.config.as_deref().map_or(0, |c| c.ttl_s);
         let topic = self.reader.show_topic.then(|| entry.name_str());
         let origin = Origin {
             topic_id: place.topic_id,
@@ -388,24 +393,27 @@ impl Pull<'_, '_> {
         };
         let mut scratch = Vec::new();
         while self.reader.is_cold(log, &self.reader.places[self.at]) {
-            if !self.cold(&origin, ttl_s, &mut scratch, out, pulled) {
+            if !self.cold(log, &origin, &mut scratch, out, pulled) {
                 pulled.more = true;
                 return;
             }
         }
         for batch in log.batches(place.part, self.reader.places[self.at].next) {
-            if !self.batch(&batch, &origin, ttl_s, &mut scratch, out, pulled) {
+            if !self.batch(log, &batch, &origin, &mut scratch, out, pulled) {
                 pulled.more = true;
                 return;
             }
         }
+        // Whatever else lay before the end is over and gone.
+        let next = &mut self.reader.places[self.at].next;
+        *next = log.part(place.part).visible.max(*next);
     }
 
     /// Writes what the reader's page has. `false` when a bound stopped it, or the disk has to be asked.
     fn cold(
         &mut self,
+        log: &Log,
         origin: &Origin<'_>,
-        ttl_s: u64,
         scratch: &mut Vec<u8>,
         out: &mut Vec<u8>,
         pulled: &mut Pulled,
@@ -420,7 +428,7 @@ impl Pull<'_, '_> {
             return true;
         }
         for batch in page.batches(place.next) {
-            if !self.batch(&batch, origin, ttl_s, scratch, out, pulled) {
+            if !self.batch(log, &batch, origin, scratch, out, pulled) {
                 return false;
             }
         }
@@ -435,16 +443,18 @@ impl Pull<'_, '_> {
     /// Writes one batch from the cursor on. `false` when a bound stopped it.
     fn batch(
         &mut self,
+        log: &Log,
         batch: &Batch<'_>,
         origin: &Origin<'_>,
-        ttl_s: u64,
         scratch: &mut Vec<u8>,
         out: &mut Vec<u8>,
         pulled: &mut Pulled,
     ) -> bool {
-        if out.len() >= self.bytes_end || pulled.messages >= self.messages_max {
+        let has_looked_enough = self.looked >= READ_LOOK_BYTES_MAX + (out.len() - self.start);
+        if out.len() >= self.bytes_end || pulled.messages >= self.messages_max || has_looked_enough {
             return false;
         }
+        self.looked += ENVELOPE_LEN + batch.bytes.len();
         let next = self.reader.places[self.at].next;
         let expires = batch.envelope.expiry_ns != 0 && batch.envelope.expiry_ns <= self.now_ns;
         let filtered = !self.reader.filter.is_empty();
@@ -458,7 +468,8 @@ impl Pull<'_, '_> {
             encode::write_frame(out, 2, |out| out.extend_from_slice(batch.bytes));
             pulled.messages += 1;
         } else {
-            let ttl = expires.then_some(ttl_s);
+            let topic = self.reader.places[self.at].topic;
+            let ttl = expires.then(|| log.topic_ttl_s(topic, batch.envelope.append_ns));
             if !self.records(batch, origin, ttl, scratch, out, pulled) {
                 return false;
             }
@@ -482,6 +493,7 @@ impl Pull<'_, '_> {
         let mut first = 0;
         let mut epoch = 0;
         let mut finished = true;
+        scratch.clear();
         let records = batch::records(batch.bytes, scratch).expect("stored batches were verified");
         epoch = epoch.max(records.header().leader_epoch);
         for record in records {
@@ -490,15 +502,15 @@ impl Pull<'_, '_> {
             if offset < from {
                 continue;
             }
-            let built = builder.as_ref().map_or(0, Builder::encoded_len);
+            let built = builder.as_ref().filter(|b| !b.is_empty()).map_or(0, Builder::encoded_len);
             if pulled.messages >= self.messages_max || out.len() + built >= self.bytes_end {
                 finished = false;
                 break;
             }
             self.reader.places[self.at].next = offset + 1;
             if let Some(topic_ttl) = expires {
-                let ttl = record.ttl_s.filter(|t| *t > 0).map_or(topic_ttl, u64::from);
-                if ttl > 0 && batch.envelope.append_ns + ttl_ns(ttl) <= self.now_ns {
+                let expiry_ns = expiry_ns(record.ttl_s, topic_ttl, batch.envelope.append_ns);
+                if expiry_ns != 0 && expiry_ns <= self.now_ns {
                     continue;
                 }
             }
@@ -524,6 +536,7 @@ impl Pull<'_, '_> {
                 self.message(origin, &record, epoch, out);
             }
         }
+        self.looked += scratch.len();
         if let Some(builder) = builder.filter(|b| !b.is_empty()) {
             builder.finish_into(out, i64::try_from(first).unwrap_or_default(), epoch, None);
         }
@@ -572,10 +585,6 @@ fn copy_record(builder: &mut Builder, record: &RecordRef<'_>) -> Result<(), Batc
         content_type: record.content_type.map(str::as_bytes),
     };
     builder.push_with(&copy, record.headers).map(|_| ())
-}
-
-fn ttl_ns(seconds: u64) -> i64 {
-    i64::try_from(seconds.saturating_mul(1_000_000_000)).unwrap_or(i64::MAX / 4)
 }
 
 /// A place at `next` of a partition.

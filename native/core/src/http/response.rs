@@ -237,6 +237,7 @@ pub fn alias_error(out: &mut Vec<u8>, problem: &Problem, refusal: &Refusal<'_>) 
     if has_retry_after(code) {
         out.extend_from_slice(b",\"retry_after\":\"1\"");
     }
+    write_member(out, "cursor", &problem.cursor);
     out.extend_from_slice(b"}\n");
     end_refusal(out, mark, refusal);
 }
@@ -256,6 +257,7 @@ pub fn write_problem(out: &mut Vec<u8>, problem: &Problem, refusal: &Refusal<'_>
     write_member(out, "code", code.as_str());
     write_retry(out, code, refusal.outcome);
     write_member(out, "location", &problem.location);
+    write_member(out, "cursor", &problem.cursor);
     write_member(out, "request_id", refusal.request_id);
     out.push(b'}');
 }

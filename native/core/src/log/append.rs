@@ -600,6 +600,7 @@ impl Log {
                 disk.hide(self.ring.head_lsn(), handle, end);
             }
         }
+        self.schedule(handle, base, expiry_ns);
         self.counters.batches += 1;
         if let Some(config) = self.topics.get(topic).config.as_deref() {
             if config.retention_bytes > 0 || config.retention_count > 0 {

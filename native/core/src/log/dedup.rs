@@ -1,7 +1,7 @@
 //! Duplicate detection: idempotency keys and producer sequences.
 
 use crate::problem::{Code, Problem};
-use hashbrown::{HashMap, HashTable};
+use hashbrown::{HashMap, HashSet, HashTable};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use xxhash_rust::xxh3::xxh3_128;
@@ -101,6 +101,14 @@ impl Keys {
     pub fn insert(&mut self, entry: Remembered) {
         self.by_end.push(Reverse((entry.until_ns, entry.key, entry.part)));
         self.entries.insert_unique(table_hash(entry.key), entry, |e| table_hash(e.key));
+    }
+
+    /// Forgets the keys of partitions that are gone.
+    pub fn forget(&mut self, parts: &HashSet<u32>) {
+        if !self.entries.is_empty() {
+            self.entries.retain(|entry| !parts.contains(&entry.part));
+            self.by_end.retain(|Reverse((_, _, part))| !parts.contains(part));
+        }
     }
 
     fn expire(&mut self, now_ns: i64) {

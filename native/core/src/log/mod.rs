@@ -11,6 +11,7 @@ pub mod partition;
 pub mod topics;
 
 mod append;
+pub mod lifetimes;
 mod read;
 mod restore;
 mod retain;
@@ -28,7 +29,7 @@ use crate::route::{Route, RouteCache};
 use crate::slots::SlotTable;
 use dedup::Keys;
 use durable::Disk;
-use partition::Partition;
+use partition::{Partition, NOT_PENDING};
 use std::sync::Arc;
 use topics::{name_hash, Config, Parts, Topic, Topics};
 
@@ -41,7 +42,7 @@ pub struct Setup {
     pub chunk_bytes: usize,
     /// Idempotency keys remembered.
     pub dedup_keys_max: usize,
-    /// Topics of the node, deleted ones included.
+    /// Topics of the node, deleted ones included until their grace time is over.
     pub topics_max: usize,
     /// Random bits: topic ids come from it.
     pub seed: u64,
@@ -70,6 +71,8 @@ pub struct Counters {
     pub evicted_records: u64,
     /// Records dropped by a topic's retention, or with their topic when its grace time was over.
     pub retired_records: u64,
+    /// Records whose lifetime was over before they were dropped.
+    pub expired_records: u64,
 }
 
 struct Pending {
@@ -97,6 +100,8 @@ pub struct Log {
     disk: Option<Disk>,
     topics: Topics,
     parts: Vec<Partition>,
+    /// Handles of partitions whose topics are forgotten.
+    free_parts: Vec<u32>,
     pending: Vec<Pending>,
     spare: Vec<Builder>,
     slots: Arc<SlotTable>,
@@ -109,6 +114,9 @@ pub struct Log {
     born: Vec<u32>,
     /// Bytes, envelopes included, that live topics with `discard=new` hold or are about to seal.
     pinned_bytes: u64,
+    /// Records of deleted topics that could be read if the topics were brought back.
+    hidden_records: u64,
+    lifetimes: lifetimes::Lifetimes,
     last_ns: i64,
     /// Time of the newest append.
     appended_ns: i64,
@@ -126,6 +134,7 @@ impl Log {
             disk: setup.disk_lsn.map(Disk::new),
             topics: Topics::default(),
             parts: Vec::new(),
+            free_parts: Vec::new(),
             pending: Vec::new(),
             spare: Vec::new(),
             slots,
@@ -137,6 +146,8 @@ impl Log {
             hidden: Vec::new(),
             born: Vec::new(),
             pinned_bytes: 0,
+            hidden_records: 0,
+            lifetimes: lifetimes::Lifetimes::default(),
             last_ns: 0,
             appended_ns: 0,
             random: setup.seed,
@@ -182,7 +193,7 @@ impl Log {
 
     fn create(&mut self, name: &[u8], config: Option<Box<Config>>, now_ns: i64) -> Result<u32, Problem> {
         let bound = self.setup.topics_max;
-        if self.topics.len() >= bound {
+        if self.topics.known() >= bound {
             return Err(Problem::new(
                 Code::TooManyRequests,
                 format!("the node holds topics_max {bound} topics"),
@@ -195,7 +206,7 @@ impl Log {
             }
         };
         let count = config.as_ref().map_or(1, |c| c.partitions);
-        let at = u32::try_from(self.topics.len()).expect("topics_max is below 2^32");
+        let at = self.topics.next_index();
         let parts = self.add_parts(at, name, 0..count);
         let parts =
             if let [one] = parts[..] { Parts::One(one) } else { Parts::Many(parts.into_boxed_slice()) };
@@ -214,9 +225,16 @@ impl Log {
         numbers
             .map(|number| {
                 let slot = ids::slot_of(name, number);
-                let handle = u32::try_from(self.parts.len()).expect("fewer than 2^32 partitions");
                 let number = u16::try_from(number).expect("partitions_max is below 2^16");
-                self.parts.push(Partition::new(topic, number, slot));
+                let part = Partition::new(topic, number, slot);
+                if let Some(handle) = self.free_parts.pop() {
+                    // Readers of the topic that is gone may still count here until they leave.
+                    let watchers = self.parts[handle as usize].watchers;
+                    self.parts[handle as usize] = Partition { watchers, ..part };
+                    return handle;
+                }
+                let handle = u32::try_from(self.parts.len()).expect("fewer than 2^32 partitions");
+                self.parts.push(part);
                 handle
             })
             .collect()
@@ -266,6 +284,9 @@ impl Log {
             self.pinned_bytes =
                 if config.discard_new { self.pinned_bytes + held } else { self.pinned_bytes - held };
         }
+        if old.ttl_s != config.ttl_s {
+            self.change_ttl(index, old.ttl_s, config.ttl_s);
+        }
         if config.partitions > old.partitions {
             let mut parts = self.topics.get(index).parts.as_slice().to_vec();
             parts.extend(self.add_parts(index, name, old.partitions..config.partitions));
@@ -281,6 +302,26 @@ impl Log {
         Ok(Put::Updated)
     }
 
+    /// Takes back the newest topic while nothing was ever stored in it, as if it had not been made: what a refused publish
+    /// created does not stay. `false` when something was stored, or another topic is newer.
+    pub fn withdraw_topic(&mut self, index: u32) -> bool {
+        let handles = self.topics.get(index).parts.as_slice().to_vec();
+        let is_used = |h: &u32| {
+            let part = self.part(*h);
+            part.end > 0 || part.watchers > 0 || part.pending != NOT_PENDING
+        };
+        if handles.iter().any(is_used) {
+            return false;
+        }
+        let name = self.topics.get(index).name.clone();
+        self.routes.remove(&name, name_hash(&name));
+        self.topics.hide(index, 1);
+        self.free_parts.extend(self.topics.forget(index).as_slice());
+        self.born.retain(|at| *at != index);
+        self.retained.retain(|at| *at != index);
+        true
+    }
+
     /// Takes a topic out of sight. Its messages can be brought back within the grace time while memory holds them, and as
     /// many as there is room for if they may not be dropped then.
     pub fn delete_topic(&mut self, name: &[u8], now_ns: i64) -> bool {
@@ -290,6 +331,7 @@ impl Log {
         if self.is_pinned(index) {
             self.pinned_bytes -= self.held_bytes(index);
         }
+        self.hidden_records += self.readable_of(index);
         self.topics.hide(index, now_ns);
         self.record_topic(index, now_ns);
         self.hidden.push(index);
@@ -306,6 +348,7 @@ impl Log {
         }
         let index = self.hidden.remove(at);
         self.record_topic(index, self.last_ns);
+        self.hidden_records -= self.readable_of(index);
         if self.is_pinned(index) {
             self.trim(index, self.pinned_bytes_max().saturating_sub(self.pinned_bytes));
             self.pinned_bytes += self.held_bytes(index);
@@ -330,6 +373,10 @@ impl Log {
 
     fn held_bytes(&self, topic: u32) -> u64 {
         self.topics.get(topic).parts.as_slice().iter().map(|p| self.parts[*p as usize].bytes).sum()
+    }
+
+    fn readable_of(&self, topic: u32) -> u64 {
+        self.topics.get(topic).parts.as_slice().iter().map(|p| self.readable(*p)).sum()
     }
 
     fn wake_all(&mut self, topic: u32) {

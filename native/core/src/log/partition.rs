@@ -85,6 +85,29 @@ impl Index {
         }
     }
 
+    /// Drops the batches with these base offsets, which ascend.
+    pub fn remove(&mut self, bases: &[u64]) {
+        let gone = |entry: &Entry| bases.binary_search(&entry.base).is_ok();
+        match self {
+            Self::Empty => {}
+            Self::One(entry) => {
+                if gone(entry) {
+                    *self = Self::Empty;
+                }
+            }
+            Self::Many(entries) => {
+                let leading = entries.iter().take_while(|entry| gone(entry)).count();
+                entries.drain(..leading);
+                if leading < bases.len() {
+                    entries.retain(|entry| !gone(entry));
+                }
+                if entries.is_empty() {
+                    *self = Self::Empty;
+                }
+            }
+        }
+    }
+
     /// Index of the batch that holds `offset`, or of the next one after it.
     #[must_use]
     pub fn find(&self, offset: u64) -> usize {

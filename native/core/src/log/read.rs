@@ -1,8 +1,8 @@
 //! Reading: where a read starts, and the stored batches from an offset on.
 
+use super::lifetimes::expiry_ns;
 use super::partition::Entry;
-use super::retain::parsed;
-use super::Log;
+use super::{Counters, Log};
 use crate::arena::Slice;
 use crate::envelope::{Envelope, ENVELOPE_LEN};
 
@@ -76,10 +76,10 @@ impl Log {
         let records = crate::batch::records(batch.bytes, &mut scratch).ok()?;
         let record = records.flatten().find(|r| u64::try_from(r.offset) == Ok(offset))?;
         let ttl_s = record.ttl_s.unwrap_or_default();
-        let topic = self.topics.get(self.part(handle).topic);
-        let topic_ttl = topic.config.as_deref().map_or(0, |c| c.ttl_s);
-        let lifetime_s = if ttl_s > 0 { u64::from(ttl_s) } else { topic_ttl };
-        if lifetime_s > 0 && batch.envelope.append_ns + super::append::seconds(lifetime_s) <= now_ns {
+        let append_ns = batch.envelope.append_ns;
+        let topic_ttl_s = self.topic_ttl_s(self.part(handle).topic, append_ns);
+        let expiry_ns = expiry_ns(record.ttl_s, topic_ttl_s, append_ns);
+        if expiry_ns != 0 && expiry_ns <= now_ns {
             return None;
         }
         Some(Found {
@@ -89,14 +89,15 @@ impl Log {
             content_type: record.content_type.map(str::to_owned),
             timestamp_ms: record.timestamp_ms,
             ttl_s,
-            append_ns: batch.envelope.append_ns,
+            append_ns,
         })
     }
 
-    /// Records held: appended less dropped. Those of a deleted topic count until its grace time is over.
+    /// Records that can be read: appended less dropped, expired and those of deleted topics. As of [`Log::expire`].
     #[must_use]
     pub fn records_held(&self) -> u64 {
-        self.counters.records - self.counters.evicted_records - self.counters.retired_records
+        let Counters { records, evicted_records, retired_records, expired_records, .. } = self.counters;
+        records - evicted_records - retired_records - expired_records - self.hidden_records
     }
 
     /// First offset of a read. What was appended in this tick is sealed first, so everybody reads their own writes.
@@ -164,9 +165,7 @@ impl Log {
     }
 
     fn batch(&self, entry: Entry) -> Batch<'_> {
-        let chunk = self.ring.chunk(entry.position.chunk).expect("indexed batches are held");
-        let bytes = &chunk.bytes()[entry.position.byte as usize..];
-        let (envelope, total) = parsed(bytes);
+        let (envelope, total, bytes) = self.stored_at(entry.position);
         Batch { envelope, base: entry.base, bytes: &bytes[ENVELOPE_LEN..total], entry: Some(entry) }
     }
 

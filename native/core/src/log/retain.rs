@@ -2,7 +2,7 @@
 
 use super::append::seconds;
 use super::durable::Disk;
-use super::partition::{Entry, Index};
+use super::partition::{Entry, NOT_PENDING};
 use super::Log;
 use crate::envelope::{Envelope, ENVELOPE_LEN};
 
@@ -11,7 +11,7 @@ pub(super) fn parsed(bytes: &[u8]) -> (Envelope, usize) {
     Envelope::parse(bytes).ok().flatten().expect("the ring holds whole envelopes")
 }
 
-fn base_offset(batch: &[u8]) -> u64 {
+pub(super) fn base_offset(batch: &[u8]) -> u64 {
     u64::from_be_bytes(*batch.first_chunk().expect("a batch has a header"))
 }
 
@@ -43,13 +43,15 @@ impl Log {
         while at < bytes.len() {
             let (envelope, total) = parsed(&bytes[at..]);
             assert!(total > ENVELOPE_LEN && at + total <= bytes.len(), "the ring holds whole envelopes only");
-            self.drop_batch(&envelope, &bytes[at..at + total], number, at);
+            self.drop_batch(&envelope, total, number, bytes, at);
             at += total;
         }
         true
     }
 
-    fn drop_batch(&mut self, envelope: &Envelope, bytes: &[u8], chunk: u32, byte: usize) {
+    /// Drops the batch at `byte` of a chunk that left the ring.
+    fn drop_batch(&mut self, envelope: &Envelope, total: usize, chunk: u32, chunk_bytes: &[u8], byte: usize) {
+        let bytes = &chunk_bytes[byte..byte + total];
         let Some(topic) = self.topics.find_id(envelope.topic_id) else { return };
         let handle = self.topics.get(topic).parts.as_slice()[envelope.partition as usize];
         let base = base_offset(&bytes[ENVELOPE_LEN..]);
@@ -63,6 +65,7 @@ impl Log {
         }
         if self.disk.is_some() {
             // The disk has it: memory lets go of it, its offset stays readable.
+            self.move_lifetimes(handle, envelope, &bytes[ENVELOPE_LEN..]);
             self.parts[handle as usize].index.pop();
             self.counters.moved_records += u64::from(envelope.records_count);
             return;
@@ -74,22 +77,36 @@ impl Log {
             return;
         }
         // Batches with lower offsets lie further on only where they moved while the topic had discard=new.
-        let moved: usize = (0..at).filter_map(|i| index.get(i)).map(|entry| self.envelope_at(entry).1).sum();
-        let part = &mut self.parts[handle as usize];
-        let before = part.low;
         for _ in 0..=at {
-            part.index.pop();
+            let part = self.part(handle);
+            let oldest = part.index.get(0).expect("so many are there").position;
+            let (envelope, total, bytes) = if oldest.chunk == chunk {
+                let bytes = &chunk_bytes[oldest.byte as usize..];
+                let (envelope, total) = parsed(bytes);
+                (envelope, total, bytes)
+            } else {
+                self.stored_at(oldest)
+            };
+            let rest = self.rest(handle, &envelope, &bytes[ENVELOPE_LEN..total], &(part.low..u64::MAX));
+            let left = self.pop_oldest(handle, envelope.records_count, total, rest);
+            self.counters.evicted_records += left;
         }
-        let next = base + u64::from(envelope.records_count);
-        part.low = part.index.get(0).map_or(next, |e| e.base).max(part.low);
-        self.counters.evicted_records += part.low - before;
-        part.bytes -= (moved + bytes.len()) as u64;
+    }
+
+    /// Takes the oldest batch out of a partition; gives how many of its records could be read, and its bytes.
+    fn drop_oldest(&mut self, handle: u32) -> (u64, u64) {
+        let part = self.part(handle);
+        let entry = part.index.get(0).expect("the caller found it there");
+        let (envelope, total, bytes) = self.stored_at(entry.position);
+        let rest = self.rest(handle, &envelope, &bytes[ENVELOPE_LEN..total], &(part.low..u64::MAX));
+        (self.pop_oldest(handle, envelope.records_count, total, rest), total as u64)
     }
 
     /// Applies a topic's retention to all its partitions.
     pub(super) fn retire(&mut self, topic: u32, now_ns: i64) {
         let handles = self.topics.get(topic).parts.as_slice().to_vec();
         for handle in handles {
+            self.seal_part(handle);
             self.retire_part(handle, now_ns);
         }
     }
@@ -100,59 +117,49 @@ impl Log {
         let (age, bytes_max, count_max) =
             (config.retention_age_s, config.retention_bytes, config.retention_count);
         let pinned = self.is_pinned(topic);
-        let before = self.parts[handle as usize].low;
-        if count_max > 0 {
-            let part = &mut self.parts[handle as usize];
-            part.low = part.low.max(part.end.saturating_sub(count_max));
-        }
+        let kept_from = if count_max > 0 { self.part(handle).end.saturating_sub(count_max) } else { 0 };
         loop {
             let part = &self.parts[handle as usize];
             let Some(oldest) = part.index.get(0) else { break };
             let (envelope, total) = self.envelope_at(oldest);
             let end = oldest.base + u64::from(envelope.records_count);
             let too_old = age > 0 && now_ns - envelope.append_ns > seconds(age);
-            let too_much = bytes_max > 0 && part.bytes > bytes_max && part.index.len() > 1;
-            if !(too_old || too_much || end <= part.low) {
+            let too_much = self.disk.is_none() && bytes_max > 0 && part.bytes > bytes_max && part.index.len() > 1;
+            if !(too_old || too_much || end <= kept_from) {
                 break;
             }
-            let part = &mut self.parts[handle as usize];
-            part.index.pop();
-            part.bytes -= total as u64;
-            part.low = part.low.max(end);
+            self.counters.retired_records += self.drop_oldest(handle).0;
             if pinned {
                 self.pinned_bytes -= total as u64;
             }
         }
-        self.counters.retired_records += self.parts[handle as usize].low - before;
+        if kept_from > self.part(handle).low {
+            self.counters.retired_records += self.raise_low(handle, kept_from);
+            self.drop_oldest_if_empty(handle);
+        }
     }
 
     /// Drops the oldest batches of a deleted topic, partition after partition, until it holds at most `bytes_max`.
     pub(super) fn trim(&mut self, topic: u32, bytes_max: u64) {
         let mut held = self.held_bytes(topic);
         for handle in self.topics.get(topic).parts.as_slice().to_vec() {
-            while held > bytes_max {
-                let Some(oldest) = self.parts[handle as usize].index.get(0) else { break };
-                let (envelope, total) = self.envelope_at(oldest);
-                let part = &mut self.parts[handle as usize];
-                let before = part.low;
-                part.index.pop();
-                part.bytes -= total as u64;
-                part.low = part.low.max(oldest.base + u64::from(envelope.records_count));
-                held -= total as u64;
-                self.counters.evicted_records += part.low - before;
+            while held > bytes_max && !self.part(handle).index.is_empty() {
+                let (live, total) = self.drop_oldest(handle);
+                held -= total;
+                self.counters.evicted_records += live;
             }
         }
     }
 
     pub(super) fn envelope_at(&self, entry: Entry) -> (Envelope, usize) {
-        let chunk = self.ring.chunk(entry.position.chunk).expect("indexed batches are held");
-        let bytes = &chunk.bytes()[entry.position.byte as usize..];
-        parsed(bytes)
+        let (envelope, total, _) = self.stored_at(entry.position);
+        (envelope, total)
     }
 
-    /// Once a second: retention by age, and deleted topics whose grace time is over.
+    /// Once a second: lifetimes, retention by age, and deleted topics whose grace time is over.
     pub fn sweep(&mut self, now_ns: i64) {
-        let now_ns = self.last_ns.max(now_ns);
+        let now_ns = self.advance(now_ns);
+        self.expire(now_ns);
         for topic in self.retained.clone() {
             self.retire(topic, now_ns);
         }
@@ -162,20 +169,31 @@ impl Log {
                 && topics.get(t).config.as_deref().is_some_and(super::topics::Config::has_retention)
         });
         let grace = seconds(self.setup.delete_grace_s);
-        let over: Vec<u32> =
-            self.hidden.iter().copied().filter(|&t| now_ns - self.topics.get(t).deleted_ns > grace).collect();
-        for topic in over {
-            self.hidden.retain(|&t| t != topic);
+        let is_over = |topic: &u32| now_ns - self.topics.get(*topic).deleted_ns > grace;
+        let (over, hidden) = std::mem::take(&mut self.hidden).into_iter().partition(is_over);
+        self.hidden = hidden;
+        self.forget(over);
+    }
+
+    /// Forgets deleted topics. Their entries and partitions are there for new ones.
+    fn forget(&mut self, topics: Vec<u32>) {
+        let mut freed = Vec::new();
+        for topic in topics {
             let handles = self.topics.get(topic).parts.as_slice().to_vec();
             for handle in handles {
-                let part = &mut self.parts[handle as usize];
-                part.index = Index::Empty;
-                part.producers = None;
-                self.counters.retired_records += part.end - part.low;
-                part.low = part.end;
-                part.bytes = 0;
+                debug_assert_eq!(self.part(handle).pending, NOT_PENDING);
+                while !self.part(handle).index.is_empty() {
+                    self.counters.retired_records += self.drop_oldest(handle).0;
+                }
+                self.raise_low(handle, self.part(handle).end);
+                self.parts[handle as usize].producers = None;
             }
-            self.topics.forget(topic);
+            self.forget_ttl(topic);
+            freed.extend(self.topics.forget(topic).as_slice());
+        }
+        if !freed.is_empty() {
+            self.keys.forget(&freed.iter().copied().collect());
+            self.free_parts.extend(freed);
         }
     }
 }

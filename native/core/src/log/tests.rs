@@ -119,6 +119,31 @@ fn batches_that_moved_while_pinned_are_dropped_in_order_of_offsets() {
 }
 
 #[test]
+fn a_batch_that_moved_behind_its_successor_goes_with_it() {
+    let mut log = log();
+    let at = |log: &Log| handle(log, "t");
+    log.put_topic(b"t", &pinned(), 0).unwrap();
+    put(&mut log, "t", 1000, 0).unwrap();
+    log.end_tick(0);
+    let chunk = |log: &Log, at: u32, i| log.part(at).index.get(i).unwrap().position;
+    let mut ends = 0;
+    // A successor is stored in each chunk until the first batch moves behind one of them.
+    while ends == 0 || chunk(&log, at(&log), 0) < chunk(&log, at(&log), ends) {
+        put(&mut log, "t", 500, 0).unwrap();
+        log.end_tick(0);
+        ends += 1;
+        put(&mut log, "other", 5000, 0).unwrap();
+        log.end_tick(0);
+    }
+    log.put_topic(b"t", &Config { dedup_window_s: 1, ..Config::default() }, 0).unwrap();
+    while log.part(at(&log)).low < log.part(at(&log)).end {
+        put(&mut log, "other", 5000, 0).unwrap();
+        log.end_tick(0);
+    }
+    assert_eq!((log.part(at(&log)).bytes, log.part(at(&log)).index.len()), (0, 0));
+}
+
+#[test]
 fn retention_goes_on_after_a_topic_was_brought_back() {
     let mut log = log();
     log.put_topic(b"t", &Config { retention_age_s: 5, ..Config::default() }, 0).unwrap();
@@ -137,9 +162,9 @@ fn a_topic_past_its_grace_time_is_out_of_the_books() {
     put(&mut log, "t", 10, 0).unwrap();
     let at = handle(&log, "t");
     assert!(log.delete_topic(b"t", 0));
-    assert_eq!(log.records_held(), 1);
+    assert_eq!((log.records_held(), log.readable(at)), (0, 1));
     log.sweep(11 * SECOND);
-    assert_eq!((log.records_held(), log.part(at).bytes), (0, 0));
+    assert_eq!((log.readable(at), log.part(at).bytes), (0, 0));
     assert!(!log.undelete_topic(b"t"));
 }
 
@@ -321,4 +346,187 @@ fn keys_inside_a_batch_are_stored_once() {
     let single = NewRecord { value: b"1", idempotency_key: Some(b"a"), ..NewRecord::default() };
     let receipt = log.publish(topic, &single, &Options::default(), 0).unwrap();
     assert_eq!((receipt.offset, receipt.duplicate), (0, true));
+}
+
+fn put_for(log: &mut Log, name: &str, ttl_s: Option<u32>, now_ns: i64) {
+    let topic = log.topic_to_publish(name.as_bytes(), now_ns).unwrap();
+    let record = NewRecord { value: b"v", ttl_s, ..NewRecord::default() };
+    log.publish(topic, &record, &Options::default(), now_ns).unwrap();
+    log.end_tick(now_ns);
+}
+
+#[test]
+fn what_is_over_is_counted_no_more() {
+    let mut log = log();
+    put_for(&mut log, "t", None, 0);
+    put_for(&mut log, "t", Some(2), SECOND);
+    put_for(&mut log, "t", Some(9), 2 * SECOND);
+    log.put_topic(b"short", &Config { ttl_s: 1, ..Config::default() }, 2 * SECOND).unwrap();
+    put_for(&mut log, "short", None, 2 * SECOND);
+    let (t, short) = (handle(&log, "t"), handle(&log, "short"));
+    let mut counts = |now_ns: i64| {
+        log.sweep(now_ns);
+        (log.readable(t), log.time_range(t), log.readable(short), log.time_range(short), log.records_held())
+    };
+    let short_ns = 2 * SECOND;
+    let all = Some((0, 2 * SECOND));
+    assert_eq!(counts(3 * SECOND - 1), (3, all, 1, Some((short_ns, short_ns)), 4));
+    assert_eq!(counts(3 * SECOND), (2, all, 0, None, 2));
+    assert_eq!(counts(11 * SECOND), (1, Some((0, 0)), 0, None, 1));
+    assert_eq!(log.counters().expired_records, 3);
+    assert_eq!((log.part(t).low, log.part(short).low), (0, 0), "what is over is no gap");
+}
+
+#[test]
+fn records_of_one_batch_are_over_one_by_one() {
+    let mut log = log();
+    let topic = log.topic_to_publish(b"t", 0).unwrap();
+    for ttl_s in [Some(3), None, Some(1), Some(5), Some(1)] {
+        let record = NewRecord { value: b"v", ttl_s, ..NewRecord::default() };
+        log.publish(topic, &record, &Options::default(), 0).unwrap();
+    }
+    log.end_tick(0);
+    let at = handle(&log, "t");
+    assert_eq!(log.part(at).index.len(), 1);
+    let mut left = Vec::new();
+    for now_s in 0..7 {
+        log.expire(now_s * SECOND);
+        left.push(log.readable(at));
+        assert_eq!(log.records_held(), log.readable(at));
+    }
+    assert_eq!(left, [5, 3, 3, 2, 2, 1, 1]);
+}
+
+#[test]
+fn a_topic_with_discard_new_has_its_room_back_when_its_records_are_over() {
+    let mut log = log();
+    log.put_topic(b"kept", &Config { ttl_s: 5, ..pinned() }, 0).unwrap();
+    while put(&mut log, "kept", 4000, SECOND).is_ok() {
+        log.end_tick(SECOND);
+    }
+    log.sweep(5 * SECOND);
+    assert_eq!(put(&mut log, "kept", 4000, 5 * SECOND).unwrap_err().code, Code::StorageFull);
+    log.sweep(7 * SECOND);
+    let at = handle(&log, "kept");
+    assert_eq!((log.pinned_bytes(), log.part(at).bytes, log.readable(at)), (0, 0, 0));
+    put(&mut log, "kept", 4000, 7 * SECOND).unwrap();
+}
+
+#[test]
+fn a_lifetime_of_the_topic_is_the_one_at_the_append() {
+    let mut log = log();
+    let ttl = |ttl_s| Config { ttl_s, ..Config::default() };
+    put_for(&mut log, "t", None, 0); // offset 0: none
+    log.put_topic(b"t", &ttl(4), 0).unwrap();
+    put_for(&mut log, "t", None, 0); // offset 1: 4 s
+    log.put_topic(b"t", &ttl(100), 0).unwrap();
+    put_for(&mut log, "t", None, 0); // offset 2: 100 s
+    log.put_topic(b"t", &ttl(0), 0).unwrap();
+    put_for(&mut log, "t", None, 0); // offset 3: none
+    put_for(&mut log, "t", Some(2), 0); // offset 4: 2 s, its own
+    let at = handle(&log, "t");
+    let found = |log: &Log, now_s: i64| {
+        (0..5).filter(|o| log.find(at, *o, now_s * SECOND).is_some()).collect::<Vec<_>>()
+    };
+    for (now_s, there) in [(1, &[0, 1, 2, 3, 4][..]), (3, &[0, 1, 2, 3]), (5, &[0, 2, 3]), (101, &[0, 3])] {
+        assert_eq!(found(&log, now_s), there);
+        log.expire(now_s * SECOND);
+        assert_eq!((found(&log, now_s), log.readable(at)), (there.to_vec(), there.len() as u64));
+    }
+}
+
+#[test]
+fn the_sum_over_topics_is_the_total_also_when_one_is_deleted() {
+    let mut log = log();
+    put_for(&mut log, "a", None, 0);
+    put_for(&mut log, "b", None, 0);
+    put_for(&mut log, "b", Some(5), 0);
+    assert!(log.delete_topic(b"b", 0));
+    assert_eq!(log.records_held(), 1);
+    log.sweep(6 * SECOND);
+    assert_eq!(log.records_held(), 1);
+    assert!(log.undelete_topic(b"b"));
+    assert_eq!((log.records_held(), log.readable(handle(&log, "b"))), (2, 1));
+}
+
+#[test]
+fn retention_of_a_topic_with_discard_new_drops_the_oldest_and_refuses_nothing() {
+    for config in [Config { retention_count: 3, ..pinned() }, Config { retention_bytes: 13_000, ..pinned() }]
+    {
+        let mut log = log();
+        log.put_topic(b"kept", &config, 0).unwrap();
+        for _ in 0..200 {
+            put(&mut log, "kept", 4000, 0).unwrap();
+            log.end_tick(0);
+        }
+        let at = handle(&log, "kept");
+        assert_eq!((log.part(at).low, log.readable(at), log.counters().retired_records), (197, 3, 197));
+        assert_eq!(log.pinned_bytes(), log.part(at).bytes);
+    }
+}
+
+#[test]
+fn room_for_topics_comes_back_when_their_grace_time_is_over() {
+    let mut log = log();
+    let mut now_ns = 0;
+    for round in 0..3 {
+        for at in 0..5 {
+            let name = format!("t{round}.{at}");
+            log.put_topic(name.as_bytes(), &Config { partitions: 1 + at % 3, ..Config::default() }, now_ns)
+                .unwrap();
+            put(&mut log, &name, 10, now_ns).unwrap();
+        }
+        assert_eq!(put(&mut log, "more", 1, now_ns).unwrap_err().code, Code::TooManyRequests);
+        for at in 0..5 {
+            assert!(log.delete_topic(format!("t{round}.{at}").as_bytes(), now_ns));
+        }
+        log.sweep(now_ns + 10 * SECOND);
+        assert_eq!(put(&mut log, "more", 1, now_ns).unwrap_err().code, Code::TooManyRequests);
+        now_ns += 11 * SECOND;
+        log.sweep(now_ns);
+        assert_eq!((log.topics().known(), log.topics().len(), log.records_held()), (0, 5, 0));
+    }
+    assert!(log.parts.len() <= 2 * 9, "handles are used again: {}", log.parts.len());
+}
+
+#[test]
+fn a_topic_in_the_place_of_a_forgotten_one_has_nothing_of_it() {
+    let mut log = log();
+    let config = Config { ttl_s: 30, dedup_window_s: 1000, ..Config::default() };
+    log.put_topic(b"old", &config, 0).unwrap();
+    log.put_topic(b"old", &Config { ttl_s: 40, ..config }, 0).unwrap();
+    let old = log.topic(b"old").unwrap();
+    let old_id = log.topics().get(old).id;
+    let keyed = |value| NewRecord { value, idempotency_key: Some(b"k"), ..NewRecord::default() };
+    let numbers = Options { producer: Some(Producer { id: 5, epoch: 0, sequence: 0 }), ..Options::default() };
+    log.publish(old, &keyed(b"old"), &numbers, 0).unwrap();
+    log.end_tick(0);
+    let at = handle(&log, "old");
+    log.watch(at, true); // a reader of the old topic that has not left yet
+    assert!(log.delete_topic(b"old", 0));
+    assert_eq!(log.end_tick(0), [at], "its readers learn that it is gone");
+    log.sweep(11 * SECOND);
+    let key = dedup::key_hash(b"k");
+    assert!(log.keys().find_anywhere(key, 11 * SECOND).is_none() && log.keys().is_empty());
+
+    let new = log.topic_to_publish(b"new", 11 * SECOND).unwrap();
+    assert_eq!((new, handle(&log, "new")), (old, at), "entry and handle are used again");
+    assert!(log.is_deleted(old, old_id) && log.topics().find_id(old_id).is_none());
+    assert!(log.topic(b"old").is_none() && !log.undelete_topic(b"old"));
+    let receipt = log.publish(new, &keyed(b"new"), &numbers, 11 * SECOND).unwrap();
+    assert_eq!((receipt.offset, receipt.duplicate), (0, false));
+    log.watch(at, true);
+    log.watch(at, false); // the old reader leaves
+    assert_eq!(log.end_tick(11 * SECOND), [at], "readers of the new topic are woken");
+    log.sweep(100 * SECOND);
+    assert_eq!(
+        (log.readable(at), log.find(at, 0, 100 * SECOND).is_some()),
+        (1, true),
+        "no lifetime is left over"
+    );
+    // The old topic's batch leaves the ring while the new one's index has a batch with the same offset.
+    while log.ring().memory_tail() == 0 {
+        put(&mut log, "other", 15_000, 100 * SECOND).unwrap();
+        log.end_tick(100 * SECOND);
+    }
 }

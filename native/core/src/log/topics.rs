@@ -105,10 +105,12 @@ impl Topic {
     }
 }
 
-/// All topics. Indexes are stable, in creation order, and never reused while the process lives.
+/// All topics. An index is stable while its topic is known, then the next new topic has it: whoever keeps one keeps the
+/// topic's id with it.
 #[derive(Default)]
 pub struct Topics {
     entries: Vec<Topic>,
+    free: Vec<u32>,
     by_name: HashTable<u32>,
     by_id: HashTable<u32>,
     live: usize,
@@ -127,7 +129,20 @@ impl Topics {
         self.live
     }
 
-    /// Entries, deleted ones included: the bound of indexes.
+    /// Topics that are known: live, or deleted and not yet forgotten.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Index of the topic that is inserted next.
+    #[must_use]
+    pub fn next_index(&self) -> u32 {
+        let end = || u32::try_from(self.entries.len()).expect("topics are bounded below 2^32");
+        self.free.last().copied().unwrap_or_else(end)
+    }
+
+    /// Entries, deleted and free ones included: the bound of indexes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -165,9 +180,13 @@ impl Topics {
     /// Adds a live topic; its name and id must be new.
     pub fn insert(&mut self, topic: Topic) -> u32 {
         debug_assert!(self.find_id(topic.id).is_none());
-        let at = u32::try_from(self.entries.len()).expect("topics are bounded below 2^32");
+        let at = self.next_index();
         let (hash, id) = (name_hash(&topic.name), topic.id);
-        self.entries.push(topic);
+        if self.free.pop().is_some() {
+            self.entries[at as usize] = topic;
+        } else {
+            self.entries.push(topic);
+        }
         let entries = &self.entries;
         self.by_name.insert_unique(hash, at, |&i| name_hash(&entries[i as usize].name));
         self.by_id.insert_unique(id, at, |&i| entries[i as usize].id);
@@ -198,15 +217,18 @@ impl Topics {
         true
     }
 
-    /// Forgets a hidden topic for good.
-    pub fn forget(&mut self, index: u32) {
+    /// Forgets a hidden topic for good and gives its partitions, which nobody has any more. Its entry is free.
+    pub fn forget(&mut self, index: u32) -> Parts {
         let id = self.entries[index as usize].id;
         if let Ok(slot) = self.by_id.find_entry(id, |&at| at == index) {
             slot.remove();
+            self.free.push(index);
         }
         let topic = &mut self.entries[index as usize];
+        topic.id = 0;
         topic.name = Box::default();
         topic.config = None;
+        std::mem::replace(&mut topic.parts, Parts::Many(Box::default()))
     }
 }
 
@@ -272,7 +294,9 @@ mod tests {
         assert!(topics.unhide(first));
         assert_eq!(topics.find(b"a", hash), Some(first));
         topics.forget(second);
-        assert_eq!((topics.find_id(8), topics.len()), (None, 2));
+        assert_eq!((topics.find_id(8), topics.known(), topics.len()), (None, 1, 2));
+        assert_eq!(topics.insert(topic("b", 9)), second);
+        assert_eq!((topics.find_id(9), topics.known(), topics.len()), (Some(second), 2, 2));
     }
 
     #[test]

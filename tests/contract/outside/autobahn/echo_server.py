@@ -10,7 +10,7 @@ import sys
 import uvloop
 
 from sprawl import limits
-from sprawl._hot.protocol import Listener
+from sprawl._hot.protocol import Listener, NodeTime
 from sprawl._native import Engine
 from sprawl.edge.caps import ConnectionCaps
 from sprawl.edge.seam import ColdRequest, Connection
@@ -74,7 +74,9 @@ async def serve(port: int) -> None:
         node_id="echo",
         auto_create=True,
     )
-    listener = Listener(engine, EchoHost(), loop, caps=ConnectionCaps(), is_hot=True)
+    listener = Listener(
+        engine, EchoHost(), loop, caps=ConnectionCaps(), is_hot=True, time=NodeTime()
+    )
     server = await loop.create_server(listener.factory, "127.0.0.1", port)
     sys.stdout.write(f"listening on {server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
