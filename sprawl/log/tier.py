@@ -72,9 +72,6 @@ class Listener(Protocol):
     ) -> None:
         """Connects the tier."""
 
-    def now_ns(self) -> int:
-        """Node time."""
-
 
 class Source:
     """Commits of the engine, cut into values on the committer's thread."""
@@ -101,6 +98,7 @@ class DiskTier:
         engine: Engine,
         *,
         clock: Clock,
+        now_ns: Callable[[], int],
         memory_bytes_max: int,
         memory_age_s: float,
         failed: Callable[[SprawlError], None],
@@ -110,6 +108,7 @@ class DiskTier:
         self.is_full = False
         self._engine = engine
         self._clock = clock
+        self._now_ns = now_ns
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._window_bytes = min(WINDOW_BYTES, memory_bytes_max // _RING_SHARE)
@@ -147,7 +146,7 @@ class DiskTier:
         age_ns = int(self._memory_age_s * SECOND_NS)
         if self._clock.monotonic_ns() - self._sealed_at_ns >= max(age_ns // 2, SECOND_NS):
             self._seal(1)
-        self._engine.age_out(self._listener.now_ns() - age_ns)
+        self._engine.age_out(self._now_ns() - age_ns)
 
     def seal_now(self) -> None:
         """Seals what is on disk, however little it is."""
@@ -225,6 +224,7 @@ def open_tier(
     memory_bytes_max: int,
     memory_age_s: float,
     clock: Clock,
+    now_ns: Callable[[], int],
     failed: Callable[[SprawlError], None],
 ) -> tuple[EngineT, DiskTier]:
     """Opens the log of a directory, makes an engine that goes on at its end, and the tier.
@@ -248,6 +248,7 @@ def open_tier(
         windows,
         engine,
         clock=clock,
+        now_ns=now_ns,
         memory_bytes_max=memory_bytes_max,
         memory_age_s=memory_age_s,
         failed=failed,

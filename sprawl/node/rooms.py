@@ -105,6 +105,7 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks, directory: Dir
         memory_bytes_max=settings.memory_max_size,
         memory_age_s=settings.memory_to_disk_age,
         clock=view.clock,
+        now_ns=time.now_ns,
         failed=tasks.fail,
     )
     directory.sign_log()
