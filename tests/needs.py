@@ -84,7 +84,8 @@ def minio() -> str | None:
 
 def s3s_fs() -> str | None:
     """Path of s3s-fs, a second S3 server."""
-    return _working("s3s-fs", Path.home() / ".cargo/bin/s3s-fs")
+    cargo = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
+    return _working("s3s-fs", cargo / "bin/s3s-fs")
 
 
 def valgrind() -> str | None:
