@@ -9,7 +9,7 @@ import pytest
 from sprawl.clock import SystemClock
 from sprawl.errors import SettingsError
 from sprawl.node.banner import banner_lines
-from sprawl.node.directory import open_directory
+from sprawl.node.directory import Directory, open_directory
 from sprawl.node.node import Node
 from sprawl.node.ports import take_ports
 from sprawl.node.rooms import Rooms
@@ -49,7 +49,9 @@ class House:
             reload=self.reload,
         )
 
-    def build(self, _settings: Settings, view: LiveView, _tasks: Tasks) -> Rooms:
+    def build(
+        self, _settings: Settings, view: LiveView, _tasks: Tasks, _directory: Directory
+    ) -> Rooms:
         self.events.append("build")
         edge = twin_rooms.TwinServer(view, self.events)
         edge.drain_s = self.drain_s
