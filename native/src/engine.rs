@@ -5,6 +5,7 @@ use crate::reader::Reader;
 use crate::slice::{Slice, View};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
+use sprawl_core::disk::{self, PartitionEntries, SlotEntries};
 use sprawl_core::edge::encode::Form;
 use sprawl_core::edge::fetch::Fetch;
 use sprawl_core::edge::{self, Edge, Waiting};
@@ -12,7 +13,6 @@ use sprawl_core::http::response;
 use sprawl_core::ids;
 use sprawl_core::log::durable::Level;
 use sprawl_core::log::topics::Config;
-use sprawl_core::disk::{self, PartitionEntries, SlotEntries};
 use sprawl_core::log::{Log, Put, Setup, StoredBatch, TopicRecord};
 use sprawl_core::problem::{Code, Problem};
 use sprawl_core::slots::SlotTable;
@@ -219,7 +219,8 @@ impl Engine {
         let mut inner = self.lock();
         for (key, state) in entries {
             let Some(state) = state else { continue };
-            let unknown = || Problem::new(Code::LogDamaged, "a topic's record is not of a version this node reads");
+            let unknown =
+                || Problem::new(Code::LogDamaged, "a topic's record is not of a version this node reads");
             let record = TopicRecord::decode(key, state).ok_or_else(|| to_py(unknown()))?;
             inner.edge.log.restore_topic(&record);
         }
@@ -253,8 +254,12 @@ impl Engine {
         Ok(())
     }
 
-    fn finish_restore(&self, unclean_lsns: Vec<u64>) {
-        self.lock().edge.log.finish_restore(&unclean_lsns);
+    fn begin_restore(&self, first_lsn: u64) {
+        self.lock().edge.log.begin_restore(first_lsn);
+    }
+
+    fn finish_restore(&self, unclean: Vec<(u64, u64)>, damaged_lsns: Vec<u64>) -> Option<u64> {
+        self.lock().edge.log.finish_restore(&unclean, &damaged_lsns)
     }
 
     fn age_out(&self, before_ns: i64) {
