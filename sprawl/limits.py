@@ -154,6 +154,8 @@ WRITE_BUFFER_BYTES_RESUME: Final = 64 * KIB
 PENDING_INPUT_BYTES_MAX: Final = 64 * KIB
 # Bytes a stream takes from the log at once.
 STREAM_PULL_BYTES: Final = 64 * KIB
+# Seconds that an answer waits for the disk; then 504 `publish_timeout`, outcome unknown, and closed.
+PUBLISH_TIMEOUT_S: Final = 15
 # Seconds from the first byte of a request head to its last; then 408 and closed.
 HEAD_TIMEOUT_S: Final = 10
 # Seconds a client has to take the last answers of a connection that closes; then they are dropped.
