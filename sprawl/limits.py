@@ -72,6 +72,8 @@ FETCH_BYTES_MAX: Final = 16 * MIB
 # Bytes of batches that one pull looks at beyond what it gives; what is behind waits for the next
 # turn of the loop.
 READ_LOOK_BYTES_MAX: Final = 256 * KIB
+# Gaps that one plain answer to a read tells; what is behind them waits for the next read.
+READ_GAPS_MAX: Final = 32
 # Seconds for which a plain read that does not wait looks for its first match; then it answers with
 # an empty page and a cursor that has moved.
 READ_LOOK_S_MAX: Final = 1
@@ -123,6 +125,7 @@ SHARED: Final = (
     "FETCH_MESSAGES_MAX",
     "FETCH_BYTES_MAX",
     "READ_LOOK_BYTES_MAX",
+    "READ_GAPS_MAX",
     "READ_LOOK_S_MAX",
     "FETCH_WAIT_S_MAX",
     "COLD_BODY_BYTES_MAX",
