@@ -266,8 +266,12 @@ impl Engine {
         Ok(())
     }
 
-    fn finish_restore(&self, unclean_lsns: Vec<u64>) {
-        self.lock().edge.log.finish_restore(&unclean_lsns);
+    fn begin_restore(&self, first_lsn: u64) {
+        self.lock().edge.log.begin_restore(first_lsn);
+    }
+
+    fn finish_restore(&self, unclean: Vec<(u64, u64)>, damaged_lsns: Vec<u64>) -> Option<u64> {
+        self.lock().edge.log.finish_restore(&unclean, &damaged_lsns)
     }
 
     fn age_out(&self, before_ns: i64) {

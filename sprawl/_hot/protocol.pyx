@@ -28,6 +28,7 @@ from sprawl.limits import (
     HEAD_TIMEOUT_S,
     HEARTBEAT_S,
     PENDING_INPUT_BYTES_MAX,
+    PUBLISH_TIMEOUT_S,
     STREAM_PULL_BYTES,
     WRITE_BUFFER_BYTES_MAX,
     WRITE_BUFFER_BYTES_RESUME,
@@ -374,6 +375,9 @@ cdef class Listener:
         for protocol in list(self.owing):
             if protocol.take_by_ns <= now:
                 protocol.judge_taking()
+        for protocol in list(self.held):
+            if protocol.held_since_ns + <long long>PUBLISH_TIMEOUT_S * SECOND_NS <= now:
+                protocol.give_up()
         for protocol in list(self.closing):
             if protocol.due_ns <= now:
                 protocol.abort()
@@ -439,6 +443,7 @@ cdef class Protocol:
     cdef bint pump_scheduled
     cdef bint is_held
     cdef bint is_fetching
+    cdef long long held_since_ns
 
     def __cinit__(self, Listener listener):
         self.listener = listener
@@ -652,8 +657,16 @@ cdef class Protocol:
         """Answers wait for the disk: the next commit that covers them lets them go."""
         if not self.is_held:
             self.is_held = True
+            self.held_since_ns = self.listener.now()
             self.listener.held.append(self)
         self.check_inside()
+
+    cdef void give_up(self):
+        self.listener.held.remove(self)
+        self.is_held = False
+        if self.is_open:
+            self.transport.write(self.connection.give_up(self.listener.now()))
+            self.shut()
 
     cdef void release(self):
         if not self.is_open:

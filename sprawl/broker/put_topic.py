@@ -20,7 +20,8 @@ def put_topic(
 ) -> Literal["created", "updated", "same"]:
     """Creates the topic, or makes its configuration this; absent members stay as they are.
 
-    Raises InvalidRequest, Conflict (fewer partitions), NotAvailable (compaction).
+    Raises InvalidRequest (a level that is not offered, too), Conflict (fewer partitions),
+    NotAvailable (compaction).
     """
     check_topic_name(name)
     if config.get("compaction") is True:

@@ -21,7 +21,8 @@ from sprawl.limits import DISK_READERS_COUNT, WINDOW_BYTES
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.reads import Want, read_page
 from sprawl.log.recovery import Engine as Restoring
-from sprawl.log.recovery import find_log, restore
+from sprawl.log.recovery import find_log, log_end, restore
+from sprawl.log.starts import Starts, start_state
 from sprawl.log.store import LogStore
 from sprawl.log.windows import Window, Windows, window_of
 
@@ -103,6 +104,7 @@ class DiskTier:
         windows: Windows,
         engine: Engine,
         *,
+        start: int,
         clock: Clock,
         now_ns: Callable[[], int],
         memory_bytes_max: int,
@@ -112,6 +114,7 @@ class DiskTier:
         self.store: Final = store
         self.windows: Final = windows
         self.is_full = False
+        self._start = start
         self._engine = engine
         self._clock = clock
         self._now_ns = now_ns
@@ -141,9 +144,21 @@ class DiskTier:
     async def stop(self) -> bool:
         """Commits what is there; False when something was left. Nothing is appended any more."""
         is_drained = await self.committer.stop()
+        if is_drained:
+            is_drained = await self._loop.run_in_executor(self._pool, self._sign_clean)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.store.close()
         return is_drained
+
+    def _sign_clean(self) -> bool:
+        """Notes in the log that it ends in order; False when it cannot."""
+        try:
+            end_lsn = log_end(self.store, self.windows.all)
+            self.store.state_put(start_state(self._start, end_lsn))
+        except SprawlError as error:
+            _log.warning("the orderly end of the log is not noted: %s", error)
+            return False
+        return True
 
     async def tick(self) -> None:
         """Once a second: seals by age, and lets memory go of what is old enough."""
@@ -227,9 +242,8 @@ class DiskTier:
 def open_tier(
     directory: Path,
     new_engine: Callable[[int], EngineT],
+    starts: Starts,
     *,
-    is_new: bool,
-    was_clean: bool,
     disk_bytes_max: int,
     memory_bytes_max: int,
     memory_age_s: float,
@@ -240,13 +254,16 @@ def open_tier(
     """Opens the log of a directory, makes an engine that goes on at its end, and the tier.
 
     ``new_engine`` takes the position where the log goes on. Raises StartError for what cannot be
-    opened, LogDamaged for an index that cannot be believed; nothing was changed then.
+    opened or is not of the time of its directory, LogDamaged for what cannot be believed; nothing
+    was changed then.
     """
-    store = LogStore(directory, disk_bytes_max=disk_bytes_max, is_new=is_new, clock=clock)
+    store = LogStore(
+        directory, disk_bytes_max=disk_bytes_max, is_new=starts.with_log == 0, clock=clock
+    )
     try:
-        found = find_log(store, was_clean=was_clean)
+        found = find_log(store, starts)
         engine = new_engine(found.end_lsn)
-        restore(engine, store, found)
+        restore(engine, store, found, starts.number)
     except BaseException:
         store.close()
         raise
@@ -257,6 +274,7 @@ def open_tier(
         store,
         windows,
         engine,
+        start=starts.number,
         clock=clock,
         now_ns=now_ns,
         memory_bytes_max=memory_bytes_max,
