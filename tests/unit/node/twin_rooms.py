@@ -59,8 +59,6 @@ class TwinServer:
         writer.close()
 
 
-def twin_rooms(
-    _settings: Settings, view: LiveView, _tasks: Tasks, _directory: Directory
-) -> Rooms:
+def twin_rooms(_settings: Settings, view: LiveView, _tasks: Tasks, _directory: Directory) -> Rooms:
     """Rooms that nobody watches."""
     return Rooms(TwinEngine(), TwinServer(view, []))
