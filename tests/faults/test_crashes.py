@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults.faults import Fault, Kill9, PowerCut
 from tests.faults.node import NodeProcess
-from tests.faults.scene import LEVEL, Scene, per_form
+from tests.faults.scene import LEVEL, Scene, note_result, per_form
 from tests.faults.volume import BYTES_MIN, Volume
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3_600)]
@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(3_600)]
 _ACKS_MAX = per_form(400, 1_000, 10_000)
 
 
-def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> None:
-    """Breaks a working node ``count`` times, then judges."""
+def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> dict[str, object]:
+    """Breaks a working node ``count`` times, then judges; what was counted."""
     workload = scene.begin()
     slowest_s = 0.0
     for _ in range(count):
@@ -27,18 +27,23 @@ def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> None:
     print(f"{count} cycles, slowest start {slowest_s:.2f} s")  # noqa: T201
     assert report.is_good, report.lines()
     assert report.figures["faults"] == count
-    assert report.figures[f"acknowledged at {LEVEL}"] >= 50 + count
+    acked = report.figures[f"acknowledged at {LEVEL}"]
+    assert acked >= 50 + count
+    return {"cycles": count, "acknowledged": acked, "lost": 0, "slowest_start_s": round(slowest_s, 2)}
 
 
 @pytest.mark.K1
 def test_nothing_acknowledged_is_lost_by_kill_9(scene: Scene) -> None:
-    cycles(scene, Kill9(scene.history), per_form(3, 20, 200))
+    figures = cycles(scene, Kill9(scene.history), per_form(3, 20, 200))
+    note_result("K1", "kill -9 at random moments", scene.seed, figures)
 
 
 @pytest.mark.P1
 @pytest.mark.needs("power-cut")
 def test_nothing_acknowledged_is_lost_by_a_power_cut(volume_scene: Scene, volume: Volume) -> None:
-    cycles(volume_scene, PowerCut(volume_scene.history, volume), per_form(1, 10, 100))
+    fault = PowerCut(volume_scene.history, volume)
+    figures = cycles(volume_scene, fault, per_form(1, 10, 100))
+    note_result("P1", "power failure under a living node, ext4", volume_scene.seed, figures)
 
 
 @pytest.mark.P1
@@ -48,4 +53,5 @@ def test_nothing_acknowledged_is_lost_by_a_power_cut_on_xfs(scene: Scene) -> Non
     with Volume(scene.folder / "xfs", BYTES_MIN["xfs"], "xfs") as volume:
         on_xfs = Scene(scene.folder / "xfs", volume.path / "data", scene.draw.getrandbits(32))
         with on_xfs:
-            cycles(on_xfs, PowerCut(on_xfs.history, volume), 100)
+            figures = cycles(on_xfs, PowerCut(on_xfs.history, volume), 100)
+            note_result("P1-xfs", "power failure under a living node, XFS", on_xfs.seed, figures)
