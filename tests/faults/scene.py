@@ -60,7 +60,7 @@ class Scene:
         *,
         program: str = PROGRAM,
         planted: str = "",
-        options: tuple[str, ...] = (),
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder: Final = folder
         self.directory: Final = directory
@@ -68,7 +68,7 @@ class Scene:
         self.draw: Final = random.Random(seed)
         self.history: Final = History(folder / "history.jsonl")
         self.node: Final = NodeProcess(
-            directory, folder / "node.log", options, program=program, planted=planted
+            directory, folder / "node.log", settings, program=program, planted=planted
         )
         self._workloads: list[Workload] = []
 

@@ -1,10 +1,13 @@
 """Rows K1 and P1: a node dies at random moments, by SIGKILL and by power failure."""
 
+import time
+from pathlib import Path
+
 import pytest
 
 from tests.faults.faults import Fault, Kill9, PowerCut
 from tests.faults.node import NodeProcess
-from tests.faults.scene import LEVEL, Scene, note_result, per_form
+from tests.faults.scene import FORM, LEVEL, Scene, note_result, per_form
 from tests.faults.volume import BYTES_MIN, Volume
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3_600)]
@@ -36,6 +39,64 @@ def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> dict[str, obj
 def test_nothing_acknowledged_is_lost_by_kill_9(scene: Scene) -> None:
     figures = cycles(scene, Kill9(scene.history), per_form(3, 20, 200))
     note_result("K1", "kill -9 at random moments", scene.seed, figures)
+
+
+@pytest.mark.K1
+@pytest.mark.skipif(FORM == "test", reason="a longer form")
+def test_a_death_while_it_starts_loses_nothing(scene: Scene) -> None:
+    workload = scene.begin()
+    fault = Kill9(scene.history)
+    for _ in range(per_form(0, 4, 40)):
+        workload.wait_for(scene.draw.randint(1, _ACKS_MAX))
+        fault.start(scene.node)
+        for _ in range(3):
+            scene.node.spawn()
+            # Not a wait: the moment of the next death, anywhere from before its first line to after its last.
+            time.sleep(scene.draw.uniform(0.1, 0.8))
+            scene.node.kill()
+        scene.node.start()
+        fault.stop()
+    workload.wait_for(50)
+    report = scene.verdict(workload)
+    assert report.is_good, report.lines()
+
+
+@pytest.mark.K1
+@pytest.mark.skipif(FORM == "test", reason="a longer form")
+def test_nothing_is_lost_while_windows_are_sealed_and_memory_lets_go(
+    tmp_path: Path, seed: int
+) -> None:
+    settings = {"SPRAWL_STORAGE_MEMORY_MAX_SIZE": str(16 << 20)}
+    with Scene(tmp_path, tmp_path / "data", seed, settings=settings) as scene:
+        workload = scene.begin(body_bytes=32_768)
+        fault = Kill9(scene.history)
+        for _ in range(per_form(0, 4, 40)):
+            # More than a window of 4 MiB each, and in all more than memory holds.
+            workload.wait_for(scene.draw.randint(200, 400))
+            fault.start(scene.node)
+            scene.node.start()
+            fault.stop()
+        workload.wait_for(50)
+        report = scene.verdict(workload)
+        assert report.is_good, report.lines()
+
+
+@pytest.mark.K1
+@pytest.mark.skipif(FORM == "test", reason="a longer form")
+def test_offsets_that_were_shown_at_memory_are_never_given_again(scene: Scene) -> None:
+    workload = scene.begin(level="memory")
+    fault = Kill9(scene.history)
+    count = per_form(0, 4, 40)
+    for _ in range(count):
+        workload.wait_for(scene.draw.randint(1, _ACKS_MAX))
+        fault.start(scene.node)
+        scene.node.start()
+        fault.stop()
+    workload.wait_for(50)
+    report = scene.verdict(workload)
+    assert report.is_good, report.lines()
+    partitions = len(workload.plan.all_partitions())
+    assert report.figures["gaps lost_tail"] >= partitions * count, "every partition, at every death"
 
 
 @pytest.mark.P1
