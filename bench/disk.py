@@ -188,7 +188,11 @@ def find_offset(folder: Path) -> dict[str, float]:
             took.append((time.perf_counter() - began) * 1e3)
             assert batch.base <= offset < batch.end
     took.sort()
-    return {"value": took[int(len(took) * 0.99)], "p50_ms": median(took), "windows": len(found.windows)}
+    return {
+        "value": took[int(len(took) * 0.99)],
+        "p50_ms": median(took),
+        "windows": len(found.windows),
+    }
 
 
 def _base32(text: str) -> bytes:
@@ -215,7 +219,9 @@ def restart_1g(folder: Path) -> dict[str, float]:
 def restart_topics(folder: Path) -> dict[str, float]:
     def fill(port: int) -> None:
         path = "/v1/topics/t{n}/messages?durability=memory"
-        publish(port, "--connections", "4", "--pipeline", "64", "--path", path, "--messages", "1000000")
+        publish(
+            port, "--connections", "4", "--pipeline", "64", "--path", path, "--messages", "1000000"
+        )
 
     return restart(folder, fill)
 
@@ -254,7 +260,11 @@ def written(folder: Path, path: str) -> dict[str, float]:
 
 
 FIGURES: dict[str, tuple[str, str, Callable[[Path], dict[str, float]]]] = {
-    "read-sequential": ("binary read of one topic that lies on disk", "messages/s", read_sequential),
+    "read-sequential": (
+        "binary read of one topic that lies on disk",
+        "messages/s",
+        read_sequential,
+    ),
     "read-interleaved": ("reads of topics among 100,000 on disk", "messages/s", read_interleaved),
     "find-offset": ("finding an offset among windows, p99", "ms", find_offset),
     "restart-1g": ("ready after kill -9 with 1 GiB on disk", "ms", restart_1g),

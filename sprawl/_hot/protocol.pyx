@@ -258,7 +258,8 @@ cdef class Listener:
     # Ticks
 
     cdef void schedule(self):
-        if not self.tick_scheduled:
+        # A port that takes no publishes ends no tick: it would take the wake-ups of the other's readers.
+        if self.is_hot and not self.tick_scheduled:
             self.tick_scheduled = True
             self.loop.call_soon(self._end_tick)
 
@@ -317,6 +318,10 @@ cdef class Listener:
         """Calls ``callback`` when ``mark`` is on disk."""
         self.unsynced.append((mark, callback))
         self.schedule()
+
+    def read_page(self, want, done):
+        """Reads a page from disk and calls ``done`` with it, ``None`` when it cannot be read."""
+        self.read_disk(want, done)
 
     def fetch(self, reader, callback):
         """Reads from disk what ``reader`` wants and calls ``callback(is_fed)``; False when it wants nothing."""

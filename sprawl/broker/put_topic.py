@@ -9,10 +9,10 @@ from typing import Final, Literal
 
 from sprawl.broker.engine import Engine
 from sprawl.broker.topic_name import check_topic_name
-from sprawl.errors import NotAvailable
+from sprawl.errors import InvalidRequest, NotAvailable
 
 DURABILITIES: Final = ("default", "memory", "disk", "quorum", "quorum-disk", "cloud")
-"""The levels that may be asked for; which of them are offered, the engine knows."""
+"""The levels that there are; ``Engine.levels`` are those that this node offers."""
 
 
 def put_topic(
@@ -26,6 +26,15 @@ def put_topic(
     check_topic_name(name)
     if config.get("compaction") is True:
         raise NotAvailable("compaction is not in this version", location="/compaction")
+    durability = config.get("durability", "default")
+    offered = engine.levels
+    if durability != "default" and durability not in offered:
+        raise InvalidRequest(
+            f"durability {durability!r} is not offered by this node: {' and '.join(offered)} are",
+            code="durability_unavailable",
+            location="/durability",
+            members={"offered": list(offered)},
+        )
     return engine.topic_put(name, _without_nulls(config))
 
 

@@ -58,9 +58,7 @@ def read_page(store: LogStore, windows: Windows, want: Want) -> Page:
         return _checked(want, covered, located, parts)
 
 
-def _checked(
-    want: Want, covered: int, located: list[Located], parts: list[bytes | Damage]
-) -> Page:
+def _checked(want: Want, covered: int, located: list[Located], parts: list[bytes | Damage]) -> Page:
     sound, gaps = [], []
     for batch, part in zip(located, parts, strict=True):
         if isinstance(part, Damage):

@@ -9,14 +9,14 @@ before another answer leaves. Source: docs/design/disk.md.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from sprawl._native import Page, build_window, cut_log
+from sprawl._native import Page, Slice, build_window, cut_log
 from sprawl.clock import SECOND_NS, Clock
-from sprawl.errors import SprawlError
+from sprawl.errors import DiskFailed, SprawlError
 from sprawl.limits import DISK_READERS_COUNT, WINDOW_BYTES
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.reads import Want, read_page
@@ -26,11 +26,15 @@ from sprawl.log.starts import Starts, start_state
 from sprawl.log.store import LogStore
 from sprawl.log.windows import Window, Windows, window_of
 
+if TYPE_CHECKING:
+    # A shape that only the stub has.
+    from sprawl._native import _WindowHeader
+
 _log: Final = logging.getLogger("sprawl.log")
 # A window is at most this part of the memory tier, so that memory can always let go of some.
 _RING_SHARE: Final = 4
 
-Buffers = Sequence[object]
+Buffers = Sequence[bytes | memoryview | Slice]
 """Views of log bytes, in order."""
 
 
@@ -176,15 +180,13 @@ class DiskTier:
 
         future.add_done_callback(finished)
 
-    def _page_of(self, future: "Callable[[], Page] | object") -> Page | None:
-        assert hasattr(future, "exception")
+    def _page_of(self, future: Future[Page]) -> Page | None:
         if future.cancelled():
             return None
         if error := future.exception():
             _log.error("the disk tier cannot be read: %s", error, exc_info=error)
             return None
-        page: Page = future.result()
-        return page
+        return future.result()
 
     def _on_durable(self, end_lsn: int, mark: int) -> None:
         assert self._listener is not None
@@ -206,18 +208,24 @@ class DiskTier:
         found = self._engine.window(bytes_min)
         if found is None:
             return
-        first_lsn, parts, end_lsn = found
+        first_lsn, parts, _ = found
         self._is_sealing = True
         self._sealed_at_ns = self._clock.monotonic_ns()
         future = self._pool.submit(build_window, first_lsn, parts, False)
 
         def built(_: object) -> None:
-            self._loop.call_soon_threadsafe(self._built, end_lsn, future)
+            self._loop.call_soon_threadsafe(self._built, future)
 
         future.add_done_callback(built)
 
-    def _built(self, end_lsn: int, future: "object") -> None:
-        assert hasattr(future, "result")
+    def _built(self, future: Future[tuple["_WindowHeader", list[tuple[bytes, Slice]]]]) -> None:
+        if future.cancelled():
+            return
+        if error := future.exception():
+            # Without windows memory could never let go of anything again.
+            failure = error if isinstance(error, SprawlError) else DiskFailed(str(error))
+            self._failed(failure)
+            return
         header, items = future.result()
         window = window_of(header)
         self.committer.submit(items, partial(self._sealed, window))

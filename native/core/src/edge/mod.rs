@@ -7,6 +7,7 @@
 mod connection;
 pub mod encode;
 pub mod fetch;
+pub mod lookup;
 pub mod page;
 mod publish;
 pub mod reader;

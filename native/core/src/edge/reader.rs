@@ -215,7 +215,7 @@ impl Reader {
         let mut hash = Xxh3Default::default();
         (place.topic_id, place.part, place.next, place.epoch, self.form, self.json_values).hash(&mut hash);
         let part = log.part(place.part);
-        if self.is_cold(log, place) {
+        if Self::is_cold(log, place) {
             return None;
         }
         let is_deleted = log.is_deleted(place.topic, place.topic_id);
@@ -235,7 +235,7 @@ impl Reader {
     }
 
     /// Whether what comes next at a place has left memory.
-    fn is_cold(&self, log: &Log, place: &Place) -> bool {
+    fn is_cold(log: &Log, place: &Place) -> bool {
         if !log.has_disk() {
             return false;
         }
@@ -252,7 +252,7 @@ impl Reader {
             if log.is_deleted(place.topic, place.topic_id) {
                 continue;
             }
-            if !self.is_cold(log, place) {
+            if !Self::is_cold(log, place) {
                 if log.part(place.part).visible > place.next {
                     return None; // this one has its turn
                 }
@@ -394,7 +394,7 @@ impl Reader {
         if batch.bytes.len() < bytes_min || expires || batch.base < place.next {
             return None;
         }
-        if self.is_cold(log, &place) {
+        if Self::is_cold(log, &place) {
             return None;
         }
         let (slice, end) = (log.lease(&batch)?, batch.end());
@@ -460,7 +460,7 @@ impl Pull<'_, '_> {
             json_values: self.reader.json_values,
         };
         let mut scratch = Vec::new();
-        while self.reader.is_cold(log, &self.reader.places[self.at]) {
+        while Reader::is_cold(log, &self.reader.places[self.at]) {
             if !self.cold(log, &origin, &mut scratch, out, pulled) {
                 pulled.more = true;
                 return;

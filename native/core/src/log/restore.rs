@@ -89,7 +89,8 @@ impl TopicRecord {
             message_bytes_max: long(5),
         };
         super::topics::check_config(&config).ok()?;
-        let (created_ns, deleted_ns) = (long(6).cast_signed(), long(7).cast_signed());
+        let signed = |at: usize| i64::from_le_bytes(long(at).to_le_bytes());
+        let (created_ns, deleted_ns) = (signed(6), signed(7));
         Some(Self { id, name: name.into(), config, created_ns, deleted_ns })
     }
 }
