@@ -6,8 +6,8 @@
 use super::retain::parsed;
 use super::Log;
 use crate::arena::Slice;
-use crate::problem::{Code, Problem};
 use crate::limits::SLOTS_COUNT;
+use crate::problem::{Code, Problem};
 use std::collections::VecDeque;
 
 /// What an acknowledgement survives, weakest first.
@@ -76,6 +76,12 @@ pub(super) struct Disk {
     is_full: bool,
     /// While a start reads the log: where the newest batch of each partition ends.
     pub(super) newest_lsn: Vec<u64>,
+    /// While a start reads the log: nothing of it was ever dropped.
+    pub(super) keeps_all: bool,
+    /// While a start reads the log: a topic that has batches and no record.
+    pub(super) nameless: Option<u64>,
+    /// Where each partition that was restored went on. Below this an offset without a batch is a gap.
+    pub(super) restored_ends: Box<[u64]>,
     /// Next offset of `$sys.topics` by slot.
     pub(super) config_offsets: Box<[u64]>,
 }
@@ -93,6 +99,9 @@ impl Disk {
             sealed_lsn: first_lsn,
             is_full: false,
             newest_lsn: Vec::new(),
+            keeps_all: false,
+            nameless: None,
+            restored_ends: Box::default(),
             config_offsets: vec![0; SLOTS_COUNT].into_boxed_slice(),
         }
     }
@@ -264,10 +273,12 @@ impl Log {
             return Ok(());
         }
         if disk.is_full {
-            let detail = format!("the disk is full and {unsynced} bytes wait for it, their bound is half of {bound}");
+            let detail =
+                format!("the disk is full and {unsynced} bytes wait for it, their bound is half of {bound}");
             return Err(Problem::new(Code::StorageFull, detail));
         }
-        let detail = format!("the disk is behind: {unsynced} bytes wait for it, their bound is half of {bound}");
+        let detail =
+            format!("the disk is behind: {unsynced} bytes wait for it, their bound is half of {bound}");
         Err(Problem::new(Code::DiskBehind, detail))
     }
 }
