@@ -384,6 +384,8 @@ def _start(command: list[str], its_end: socket.socket) -> "subprocess.Popen[byte
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=(its_end.fileno(),),
+        # An interrupt at the terminal is for the node; the worker ends with its socket.
+        process_group=0,
         env=environment,
     )
 

@@ -10,7 +10,6 @@ import heapq
 import importlib
 import logging
 import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -34,8 +33,6 @@ _MS_NS: Final = 1_000_000
 
 def main(arguments: list[str]) -> None:
     """Serves until the node closes its end; then ends the process at once."""
-    # Stopping is the node's to decide: an interrupt of the terminal reaches the whole group.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(WORKER_NICENESS)
     connection = socket.socket(fileno=int(arguments[0]))
     sender = Sender(connection)
