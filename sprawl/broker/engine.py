@@ -7,13 +7,32 @@ is ``sprawl._native.Engine``, bound directly: its methods are called without a w
 slow twin.
 """
 
-from typing import Literal, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, Protocol, TypedDict
+
+if TYPE_CHECKING:
+    from sprawl._native import Page
+
+
+class TierHeld(TypedDict):
+    """What one tier holds of a topic or partition; every message counts in one tier."""
+
+    records: int
+    bytes: int
+    oldest_ns: int | None
+    newest_ns: int | None
+
+
+class TiersHeld(TypedDict):
+    """By tier; ``disk`` is there with a disk tier and counts what memory has let go of."""
+
+    memory: TierHeld
+    disk: NotRequired[TierHeld]
 
 
 class PartitionInfo(TypedDict):
     """One partition of a topic; offsets are half-open, ``[low_offset, high_offset)``.
 
-    ``bytes`` are those of the batches held in memory; the times are ``None`` when it is empty.
+    ``bytes`` are those of the batches held, in all tiers; the times are ``None`` when it is empty.
     """
 
     partition: int
@@ -25,6 +44,7 @@ class PartitionInfo(TypedDict):
     bytes: int
     oldest_ns: int | None
     newest_ns: int | None
+    tiers: TiersHeld
 
 
 class TopicInfo(TypedDict):
@@ -48,10 +68,15 @@ class TopicSummary(TypedDict):
     oldest_ns: int | None
     newest_ns: int | None
     created_ns: int
+    tiers: TiersHeld
 
 
 class StoredMessage(TypedDict):
-    """One record as stored. The last three members come only with a look-up by a given id."""
+    """One record as stored. The place comes only with a look-up by a given id.
+
+    With ``want`` the message lies on disk alone and nothing else but the place is there: the page
+    that answers ``want`` holds it (``Engine.message_in``).
+    """
 
     topic: str
     payload: bytes
@@ -64,6 +89,7 @@ class StoredMessage(TypedDict):
     topic_id: NotRequired[str]
     partition: NotRequired[int]
     offset: NotRequired[int]
+    want: NotRequired[tuple[int, int, int, int, int]]
 
 
 class Stats(TypedDict):
@@ -141,6 +167,9 @@ class Engine(Protocol):
 
     def message(self, topic_id: str, partition: int, offset: int) -> StoredMessage | None:
         """One message, ``None`` when unknown; raises Expired when it is gone by age."""
+
+    def message_in(self, page: "Page", want: tuple[int, int, int, int, int]) -> StoredMessage:
+        """The message of ``want`` in a page from disk; raises Expired when it is gone."""
 
     def message_by_key(self, key: str) -> StoredMessage | None:
         """The message published with this idempotency key, while the window holds it."""

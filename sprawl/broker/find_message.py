@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sprawl.broker.engine import Engine, StoredMessage
+from sprawl.broker.tiers import Disk
 from sprawl.errors import Expired, NotFound
 from sprawl.limits import IDEMPOTENCY_KEY_BYTES_MAX
 
@@ -24,22 +25,41 @@ class FoundMessage:
     partition: int
     offset: int
     stored: StoredMessage
+    tier: str = "memory"
 
 
-def find_message(engine: Engine, message_id: str) -> FoundMessage:
+async def find_message(engine: Engine, disk: Disk | None, message_id: str) -> FoundMessage:
     """The message; NotFound when there is none of this id, Expired when it is gone by age."""
     if (ours := _OURS.fullmatch(message_id)) is not None:
         partition, offset = int(ours[2]), int(ours[3])
         stored = _unless_gone(message_id, lambda: engine.message(ours[1], partition, offset))
         if stored is not None:
-            return FoundMessage(message_id, partition, offset, stored)
+            place = (message_id, partition, offset)
+            return await _whole(engine, disk, message_id, place, stored)
     if 0 < len(message_id.encode("utf-8", "replace")) <= IDEMPOTENCY_KEY_BYTES_MAX:
         stored = _unless_gone(message_id, lambda: engine.message_by_key(message_id))
         if stored is not None:
             partition, offset = stored["partition"], stored["offset"]
-            ours_id = f"{stored['topic_id']}-{partition}-{offset}"
-            return FoundMessage(ours_id, partition, offset, stored)
+            place = (f"{stored['topic_id']}-{partition}-{offset}", partition, offset)
+            return await _whole(engine, disk, message_id, place, stored)
     raise NotFound(f"message {message_id[:64]!r} is not held here", code="message_not_found")
+
+
+async def _whole(
+    engine: Engine,
+    disk: Disk | None,
+    message_id: str,
+    place: tuple[str, int, int],
+    stored: StoredMessage,
+) -> FoundMessage:
+    want = stored.get("want")
+    if want is None:
+        return FoundMessage(*place, stored)
+    assert disk is not None, "what lies on disk has a disk tier"
+    page = await disk.page(want)
+    read = _unless_gone(message_id, lambda: engine.message_in(page, want))
+    assert read is not None
+    return FoundMessage(*place, read, "disk")
 
 
 def _unless_gone(message_id: str, find: Callable[[], StoredMessage | None]) -> StoredMessage | None:

@@ -1,10 +1,11 @@
 """One cold request as its handler sees it, and what handlers may use.
 
 In: an ASGI request that the dispatcher has read and checked. Out: ``Call`` and ``Context``.
-Invariant: a handler is a function of its call; it does not wait.
+Invariant: a handler is a function of its call; it waits for
+nothing but the disk tier.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, QueryParams
@@ -12,7 +13,9 @@ from starlette.responses import Response
 
 from sprawl.broker.engine import Engine, Stats
 from sprawl.broker.subscribe import Subscriptions
+from sprawl.broker.tiers import Disk
 from sprawl.edge.node_view import NodeView
+from sprawl.metrics.disk import disk_counters, disk_gauges
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +36,24 @@ class Context:
     document: bytes = b"{}"
     listener_stats: Callable[[], ListenerStats] = ListenerStats
     is_health_port: bool = False
+    disk: Disk | None = None
 
     def stats(self) -> Stats:
-        """The figures of the engine and of the ports together."""
+        """The figures of the engine, of the ports and of the disk tier together."""
         stats, ports = self.engine.stats(), self.listener_stats()
+        counters = dict(stats["counters"])
+        gauges = {**stats["gauges"], "connections": ports.connections_count}
+        stages = dict(ports.stages)
+        if self.disk is not None:
+            held = self.disk.figures()
+            stages["commit"] = (list(held.commit_counts), held.commit_sum_ns)
+            counters |= disk_counters(held)
+            gauges |= disk_gauges(held)
         return {
-            "counters": stats["counters"],
-            "gauges": {**stats["gauges"], "connections": ports.connections_count},
-            "histograms": {name: counts for name, (counts, _) in ports.stages.items()},
-            "sums_ns": {name: total for name, (_, total) in ports.stages.items()},
+            "counters": counters,
+            "gauges": gauges,
+            "histograms": {name: counts for name, (counts, _) in stages.items()},
+            "sums_ns": {name: total for name, (_, total) in stages.items()},
         }
 
 
@@ -74,5 +86,5 @@ class Call:
         return self.context.view
 
 
-Handler = Callable[[Call], Response]
-"""Answers one call or raises a ``SprawlError``."""
+Handler = Callable[[Call], Response | Awaitable[Response]]
+"""Answers one call, at once or after a wait, or raises a ``SprawlError``."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from sprawl.broker.engine import Engine
 from sprawl.broker.subscribe import Delivery, Subscriptions
+from sprawl.broker.tiers import Disk
 from sprawl.edge.app import build_app, openapi_bytes
 from sprawl.edge.asgi import AsgiHost
 from sprawl.edge.call import Context, ListenerStats
@@ -45,6 +46,7 @@ class EdgeServer:
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         caps: ConnectionCaps | None = None,
         connected: Callable[[Listener], None] = lambda listener: None,
+        disk: Disk | None = None,
     ) -> None:
         self._engine = engine
         self._view = view
@@ -53,6 +55,7 @@ class EdgeServer:
         self._loop = asyncio.get_running_loop()
         self._caps = caps or ConnectionCaps()
         self._connected = connected
+        self._disk = disk
         self._health_caps = ConnectionCaps(HEALTH_CONNECTIONS_MAX, HEALTH_CONNECTIONS_MAX)
         self._ports: list[_Port] = []
         self._timers: list[asyncio.Task[None]] = []
@@ -120,6 +123,7 @@ class EdgeServer:
             document=openapi_bytes(self._view.version),
             listener_stats=self.stats,
             is_health_port=is_health_port,
+            disk=self._disk,
         )
         number = self._view.health_port if is_health_port else self._view.http_port
         asgi = AsgiHost(

@@ -14,6 +14,8 @@ from typing import Final, Protocol
 
 from sprawl._native import LogScan, build_window, check_index_value, window_header
 from sprawl.errors import LogDamaged
+from sprawl.log.lasting import Engine as Lasting
+from sprawl.log.lasting import restore_ends, restore_topics
 from sprawl.log.store import Damage, Item, LogStore
 from sprawl.log.windows import Window, window_of
 
@@ -23,7 +25,7 @@ UNCLEAN_STATE: Final = b"unclean"
 """State: the ends of the log at which a process did not stop in order, 8 bytes each."""
 
 
-class Engine(Protocol):
+class Engine(Lasting, Protocol):
     """What takes the log up; the compiled engine is bound directly."""
 
     def restore_topics(self, value: bytes) -> None:
@@ -84,9 +86,11 @@ def find_log(store: LogStore, *, was_clean: bool) -> Found:
 def restore(engine: Engine, store: LogStore, found: Found) -> None:
     """Tells the engine what the windows hold, then writes what the start itself found out."""
     tail_lsn = found.windows[-1].first_lsn if found.tail else None
+    restore_topics(engine, store)
     for window in found.windows:
         for value in _values(store, found, window, _SNAPSHOT, tail_lsn):
             engine.restore_topics(value)
+    restore_ends(engine, store)
     for window in found.windows:
         for value in _values(store, found, window, _PARTITIONS, tail_lsn):
             engine.restore_batches(window.first_lsn, value)

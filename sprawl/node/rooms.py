@@ -44,6 +44,12 @@ class Durable(Protocol):
     async def tick(self) -> None:
         """What is due once a second."""
 
+    async def keep(self) -> None:
+        """Retention and cleaning, once a second."""
+
+    async def scrub(self) -> None:
+        """Verifies what lies on disk until it is cancelled."""
+
     async def stop(self) -> bool:
         """Commits what is there and gives the files back; False when something was left."""
 
@@ -109,4 +115,4 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks, directory: Dir
         failed=tasks.fail,
     )
     directory.sign_log()
-    return Rooms(engine, new_edge(engine, connected=disk.start), disk)
+    return Rooms(engine, new_edge(engine, connected=disk.start, disk=disk), disk)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -49,6 +50,7 @@ class NodeProcess:
         options: tuple[str, ...] = (),
         program: str = "sprawl",
         planted: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.directory: Final = directory
         self.log: Final = log
@@ -56,6 +58,7 @@ class NodeProcess:
         self._options = options
         self._program = program
         self._planted = planted
+        self._environment = dict(environment or {})
         self._bind_port = free_port()
         self._health_port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,6 +87,7 @@ class NodeProcess:
         command += [f"-diskStoragePath={self.directory}", *self._options]
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SPRAWL_")}
         kept |= {"SPRAWL_HEALTH_PORT": str(self._health_port), "PLANTED_BUG": self._planted}
+        kept |= self._environment
         began = self.log.stat().st_size if self.log.exists() else 0
         begin = time.monotonic()
         with self.log.open("ab") as stderr:

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qs
 
-from sprawl.broker.engine import PartitionInfo, Stats, StoredMessage, TopicInfo, TopicSummary
+from sprawl.broker.engine import (
+    PartitionInfo,
+    Stats,
+    StoredMessage,
+    TierHeld,
+    TopicInfo,
+    TopicSummary,
+)
 from sprawl.errors import Conflict, Expired, NotFound
 
 DEFAULTS: dict[str, object] = {
@@ -153,16 +160,20 @@ class PlainEngine:
 
     def _partition(self, held: PlainTopic, number: int) -> PartitionInfo:
         messages = held.messages if number == 0 else []
+        in_memory: TierHeld = {
+            "records": len(messages),
+            "bytes": sum(len(message["payload"]) for message in messages),
+            "oldest_ns": messages[0]["append_ns"] if messages else None,
+            "newest_ns": messages[-1]["append_ns"] if messages else None,
+        }
         return {
             "partition": number,
             "slot": 7,
             "epoch": 1,
             "low_offset": 0,
             "high_offset": len(messages),
-            "records": len(messages),
-            "bytes": sum(len(message["payload"]) for message in messages),
-            "oldest_ns": messages[0]["append_ns"] if messages else None,
-            "newest_ns": messages[-1]["append_ns"] if messages else None,
+            **in_memory,
+            "tiers": {"memory": in_memory},
         }
 
     def topics_page(
@@ -185,6 +196,7 @@ class PlainEngine:
             "oldest_ns": first["oldest_ns"],
             "newest_ns": first["newest_ns"],
             "created_ns": held.created_ns,
+            "tiers": first["tiers"],
         }
 
     def topic_delete(self, name: str, now_ns: int) -> bool:
@@ -208,6 +220,9 @@ class PlainEngine:
             if held.topic_id == topic_id and partition == 0 and offset < len(held.messages):
                 return held.messages[offset]
         return None
+
+    def message_in(self, page: object, want: tuple[int, int, int, int, int]) -> StoredMessage:
+        raise AssertionError("nothing lies on disk here")
 
     def message_by_key(self, key: str) -> StoredMessage | None:
         if key not in self.keys:

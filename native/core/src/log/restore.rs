@@ -1,6 +1,8 @@
 //! Topics on disk: their configurations as records of `$sys.topics`, and the log as a start finds it again.
 
+use super::append::seconds;
 use super::durable::Level;
+use super::keep::add_moved;
 use super::topics::{Config, Parts, Topic};
 use super::Log;
 use crate::batch::{Builder, Record};
@@ -37,7 +39,8 @@ impl TopicRecord {
             Some(Level::Memory) => 1,
             Some(Level::Disk) => 2,
         };
-        let mut out = vec![VERSION, level, u8::from(config.discard_new), 0];
+        let discard = u8::from(config.discard_new) | u8::from(config.discard_old) << 1;
+        let mut out = vec![VERSION, level, discard, 0];
         out.extend_from_slice(&config.partitions.to_le_bytes());
         out.extend_from_slice(&config.replicas.to_le_bytes());
         for number in [
@@ -63,7 +66,7 @@ impl TopicRecord {
         let id = u64::from_be_bytes(key.try_into().ok()?);
         let (bytes, name) = value.split_first_chunk::<RECORD_LEN>()?;
         crate::ids::valid_topic(name).ok()?;
-        if bytes[0] != VERSION || bytes[2] > 1 || bytes[3] != 0 {
+        if bytes[0] != VERSION || bytes[2] > 2 || bytes[3] != 0 {
             return None;
         }
         let level = match bytes[1] {
@@ -73,7 +76,9 @@ impl TopicRecord {
             _ => return None,
         };
         let short = |at: usize| bytes[at..at + 4].try_into().map(u32::from_le_bytes).unwrap_or_default();
-        let long = |at: usize| bytes[12 + 8 * at..20 + 8 * at].try_into().map(u64::from_le_bytes).unwrap_or_default();
+        let long = |at: usize| {
+            bytes[12 + 8 * at..20 + 8 * at].try_into().map(u64::from_le_bytes).unwrap_or_default()
+        };
         let config = Config {
             partitions: short(4),
             replicas: short(8),
@@ -83,6 +88,7 @@ impl TopicRecord {
             retention_bytes: long(2),
             retention_count: long(3),
             discard_new: bytes[2] == 1,
+            discard_old: bytes[2] == 2,
             dedup_window_s: long(4),
             message_bytes_max: long(5),
         };
@@ -213,12 +219,44 @@ impl Log {
         let newest = &mut disk.newest_lsn[handle as usize];
         *newest = (*newest).max(batch.end_lsn);
         let part = &mut self.parts[handle as usize];
-        part.low = if part.end == 0 { batch.base } else { part.low.min(batch.base) };
+        if end <= part.low {
+            return;
+        }
+        // Offsets that no batch has: cut away when their records were over, lost, or damaged.
+        let gap = batch.base.saturating_sub(part.end.max(part.low));
+        let live = end - batch.base.max(part.low);
         part.end = part.end.max(end);
         part.visible = part.end;
         part.bytes += u64::from(batch.length);
-        self.counters.records += u64::from(batch.records);
-        self.counters.moved_records += u64::from(batch.records);
+        add_moved(part, live, 0, u64::from(batch.length), batch.append_ns);
+        self.lifetimes.add_over(handle, gap);
+        self.counters.restored_records += live;
+        let topic = self.topics.get(index);
+        if let Some(ttl_s) = topic.config.as_deref().map(|c| c.ttl_s).filter(|ttl_s| *ttl_s > 0) {
+            self.lifetimes.add_date(handle, batch.append_ns.saturating_add(seconds(ttl_s)), live);
+        }
+        if topic.deleted_ns == 0 {
+            self.moved_records += live;
+        } else {
+            self.hidden_records += live;
+        }
+    }
+
+    /// A partition's offsets below this one were given to records, whatever became of them.
+    pub fn restore_end(&mut self, topic_id: u64, number: u16, end: u64) {
+        if topic_id == CONFIGS_ID {
+            if let Some(disk) = &mut self.disk {
+                let next = &mut disk.config_offsets[number as usize];
+                *next = (*next).max(end);
+            }
+            return;
+        }
+        let Some(handle) = self.known_part(topic_id, number) else { return };
+        let part = &mut self.parts[handle as usize];
+        let gap = end.saturating_sub(part.end.max(part.low));
+        part.end = part.end.max(end);
+        part.visible = part.end;
+        self.lifetimes.add_over(handle, gap);
     }
 
     /// The next sequence of a slot is above this one.
@@ -251,6 +289,8 @@ impl Log {
             let part = &mut self.parts[handle];
             part.end += count * LOST_TAIL_OFFSETS;
             part.visible = part.end;
+            let handle = u32::try_from(handle).expect("fewer than 2^32 partitions");
+            self.lifetimes.add_over(handle, count * LOST_TAIL_OFFSETS);
         }
     }
 }
@@ -283,8 +323,15 @@ mod tests {
 
     #[test]
     fn a_topic_record_comes_back() {
-        let config = Config { partitions: 7, level: Some(Level::Memory), ttl_s: 9, discard_new: true, ..Config::default() };
-        let record = TopicRecord { id: 77, name: (*b"orders.new").into(), config, created_ns: 5, deleted_ns: -1 };
+        let config = Config {
+            partitions: 7,
+            level: Some(Level::Memory),
+            ttl_s: 9,
+            discard_new: true,
+            ..Config::default()
+        };
+        let record =
+            TopicRecord { id: 77, name: (*b"orders.new").into(), config, created_ns: 5, deleted_ns: -1 };
         let (key, bytes) = (77_u64.to_be_bytes(), record.encode());
         assert_eq!(TopicRecord::decode(&key, &bytes), Some(record));
         for at in 0..=RECORD_LEN {
