@@ -62,6 +62,7 @@ _RECORDS: Final = (
     Record("head_too_large", 431, False, "Request head too large"),
     Record("not_available", 501, False, "Not available in this version"),
     Record("busy", 503, True, "Server is too busy"),
+    Record("disk_behind", 503, True, "Disk behind"),
     Record("draining", 503, True, "Draining"),
     Record("storage_full", 507, True, "Storage full"),
     # Answered by the cold paths only.

@@ -72,6 +72,8 @@ FETCH_BYTES_MAX: Final = 16 * MIB
 # Bytes of batches that one pull looks at beyond what it gives; what is behind waits for the next
 # turn of the loop.
 READ_LOOK_BYTES_MAX: Final = 256 * KIB
+# Gaps that one plain answer to a read tells; what is behind them waits for the next read.
+READ_GAPS_MAX: Final = 32
 # Seconds for which a plain read that does not wait looks for its first match; then it answers with
 # an empty page and a cursor that has moved.
 READ_LOOK_S_MAX: Final = 1
@@ -123,6 +125,7 @@ SHARED: Final = (
     "FETCH_MESSAGES_MAX",
     "FETCH_BYTES_MAX",
     "READ_LOOK_BYTES_MAX",
+    "READ_GAPS_MAX",
     "READ_LOOK_S_MAX",
     "FETCH_WAIT_S_MAX",
     "COLD_BODY_BYTES_MAX",
@@ -151,6 +154,8 @@ WRITE_BUFFER_BYTES_RESUME: Final = 64 * KIB
 PENDING_INPUT_BYTES_MAX: Final = 64 * KIB
 # Bytes a stream takes from the log at once.
 STREAM_PULL_BYTES: Final = 64 * KIB
+# Seconds that an answer waits for the disk; then 504 `publish_timeout`, outcome unknown, and closed.
+PUBLISH_TIMEOUT_S: Final = 15
 # Seconds from the first byte of a request head to its last; then 408 and closed.
 HEAD_TIMEOUT_S: Final = 10
 # Seconds a client has to take the last answers of a connection that closes; then they are dropped.

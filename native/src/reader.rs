@@ -15,6 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Batches from this size on leave the ring without a copy; below it one copy is cheaper than three buffers.
 const LEASE_BYTES: usize = 32 * 1024;
 
+/// Topic id, partition, offset, append time to begin at (0: the offset), end.
+pub type WantTuple = (u64, u16, u64, i64, u64);
+
+pub fn want_tuple(want: &Want) -> WantTuple {
+    (want.topic_id, want.partition, want.offset, want.since_ns, want.end)
+}
+
 struct State {
     waiting: Waiting,
     pulled: Pulled,
@@ -171,10 +178,10 @@ impl Reader {
     }
 
     #[getter]
-    fn want(&self) -> Option<(u64, u16, u64, i64, u64)> {
+    fn want(&self) -> Option<WantTuple> {
         let inner = self.engine.get().lock();
         let want = self.lock().waiting.reader.want(&inner.edge.log)?;
-        Some((want.topic_id, want.partition, want.offset, want.since_ns, want.end))
+        Some(want_tuple(&want))
     }
 
     fn feed(&self, page: &Page) {
@@ -244,7 +251,7 @@ impl Page {
     #[new]
     fn new(
         py: Python<'_>,
-        want: (u64, u16, u64, i64, u64),
+        want: WantTuple,
         end: u64,
         parts: Vec<PyBackedBytes>,
         gaps: Vec<(u64, u64)>,

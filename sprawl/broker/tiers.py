@@ -4,17 +4,13 @@ In: the engine and the disk tier, None without one. Out: nothing, or a refusal. 
 memory lets go of is on disk before.
 """
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from sprawl.broker.engine import Engine
 from sprawl.broker.find_topic import find_topic
 from sprawl.errors import InvalidRequest, NotAvailable
 from sprawl.limits import COMPACT_WAIT_S
 from sprawl.log.figures import DiskFigures
-
-if TYPE_CHECKING:
-    from sprawl._native import Page
-    from sprawl.log.reads import Want
 
 TIERS: Final = ("memory", "disk", "cloud")
 
@@ -24,9 +20,6 @@ class Disk(Protocol):
 
     def figures(self) -> DiskFigures:
         """What it says of itself, at once."""
-
-    async def page(self, want: "Want") -> "Page":
-        """A page of batches. Raises DiskFailed when it cannot be read."""
 
     async def let_go(self) -> None:
         """Lets memory go of everything that is on disk now."""

@@ -1,8 +1,7 @@
 """One cold request as its handler sees it, and what handlers may use.
 
 In: an ASGI request that the dispatcher has read and checked. Out: ``Call`` and ``Context``.
-Invariant: a handler is a function of its call; it waits for
-nothing but the disk tier.
+Invariant: a handler is a function of its call; it waits for the disk tier and for nothing else.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 
+from sprawl.broker.disk_waits import DiskWaits
 from sprawl.broker.engine import Engine, Stats
 from sprawl.broker.subscribe import Subscriptions
 from sprawl.broker.tiers import Disk
@@ -33,10 +33,11 @@ class Context:
     engine: Engine
     view: NodeView
     subscriptions: Subscriptions
+    disk: DiskWaits = field(default_factory=DiskWaits)
     document: bytes = b"{}"
     listener_stats: Callable[[], ListenerStats] = ListenerStats
     is_health_port: bool = False
-    disk: Disk | None = None
+    tier: Disk | None = None
 
     def stats(self) -> Stats:
         """The figures of the engine, of the ports and of the disk tier together."""
@@ -44,8 +45,8 @@ class Context:
         counters = dict(stats["counters"])
         gauges = {**stats["gauges"], "connections": ports.connections_count}
         stages = dict(ports.stages)
-        if self.disk is not None:
-            held = self.disk.figures()
+        if self.tier is not None:
+            held = self.tier.figures()
             stages["commit"] = (list(held.commit_counts), held.commit_sum_ns)
             counters |= disk_counters(held)
             gauges |= disk_gauges(held)
@@ -85,6 +86,10 @@ class Call:
         """The node."""
         return self.context.view
 
+    async def settled(self) -> None:
+        """Returns once everything that was done up to now is as durable as this node makes it."""
+        await self.context.disk.synced(self.engine.mark())
+
 
 Handler = Callable[[Call], Response | Awaitable[Response]]
-"""Answers one call, at once or after a wait, or raises a ``SprawlError``."""
+"""Answers one call, at once or after a wait for the disk, or raises a ``SprawlError``."""

@@ -14,6 +14,7 @@ from functools import partial
 from socket import socket
 from typing import Final
 
+from sprawl.broker.disk_waits import DiskWaits
 from sprawl.broker.engine import Engine
 from sprawl.broker.subscribe import Delivery, Subscriptions
 from sprawl.broker.tiers import Disk
@@ -45,8 +46,8 @@ class EdgeServer:
         new_listener: NewListener,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         caps: ConnectionCaps | None = None,
-        connected: Callable[[Listener], None] = lambda listener: None,
-        disk: Disk | None = None,
+        connected: Callable[[Listener], None] = lambda _: None,
+        tier: Disk | None = None,
     ) -> None:
         self._engine = engine
         self._view = view
@@ -55,10 +56,11 @@ class EdgeServer:
         self._loop = asyncio.get_running_loop()
         self._caps = caps or ConnectionCaps()
         self._connected = connected
-        self._disk = disk
+        self._tier = tier
         self._health_caps = ConnectionCaps(HEALTH_CONNECTIONS_MAX, HEALTH_CONNECTIONS_MAX)
         self._ports: list[_Port] = []
         self._timers: list[asyncio.Task[None]] = []
+        self._disk = DiskWaits()
         self._subscriptions = Subscriptions(
             engine, now_ns=view.now_ns, new_id=new_id, on_delivery=self._on_delivery
         )
@@ -84,6 +86,7 @@ class EdgeServer:
         """Begins to accept on bound sockets; after return a client is answered."""
         main = self._port(is_health_port=False)
         self._subscriptions.attach(main.listener)
+        self._disk.attach(main.listener)
         self._connected(main.listener)
         await main.listen(self._loop, http_sockets)
         if health_sockets:
@@ -120,10 +123,11 @@ class EdgeServer:
             engine=self._engine,
             view=self._view,
             subscriptions=self._subscriptions,
+            disk=self._disk,
             document=openapi_bytes(self._view.version),
             listener_stats=self.stats,
             is_health_port=is_health_port,
-            disk=self._disk,
+            tier=self._tier,
         )
         number = self._view.health_port if is_health_port else self._view.http_port
         asgi = AsgiHost(

@@ -42,7 +42,7 @@ class Engine(Knowing, Protocol):
         """Partitions of which retention no longer covers the oldest on disk."""
 
     def retired(
-        self, place: tuple[int, int], low: int, records: int, bytes: int, oldest_ns: int
+        self, place: tuple[int, int], low: int, records: int, size: int, oldest_ns: int
     ) -> None:
         """Raises a low offset over what lies on disk alone."""
 
@@ -130,6 +130,11 @@ class Keeping:
 
     async def _drop(self, window: Window) -> None:
         """Cuts the oldest window away once what must outlive it is on disk."""
+        later = self._windows.all[1:]
+        oldest_ns = later[0].oldest_ns if later else window.newest_ns
+        for value in await self._run(lambda: self._cleaner.values(window)):
+            self._engine.discard_value(value, oldest_ns)
+        await self.write_lows()
         parts = await self._run(
             lambda: list(states_of_window(self._store, window, self._engine.is_known))
         )
@@ -162,18 +167,15 @@ class Keeping:
         self._engine.set_refuses("none")
 
     async def _discard(self) -> bool:
-        """Drops the oldest window when its topics let the oldest go; seals one when none is."""
-        if not self._windows.all:
-            self._seal()
-            return False
-        window, later = self._windows.all[0], self._windows.all[1:]
+        """Drops the oldest window when its topics let the oldest go."""
+        # Only what memory has let go of can be dropped; where this seals one, the next round sees.
+        self._seal()
         self._engine.age_out(self._now_ns())
+        if not self._windows.all:
+            return False
+        window = self._windows.all[0]
         if not await self._run(lambda: self._cleaner.may_discard(window)):
             return False
-        oldest_ns = later[0].oldest_ns if later else window.newest_ns
-        for value in await self._run(lambda: self._cleaner.values(window)):
-            self._engine.discard_value(value, oldest_ns)
-        await self.write_lows()
         _log.warning(
             "the disk tier is full: the oldest %d messages are dropped",
             window.records,
@@ -204,9 +206,7 @@ class Keeping:
 
     async def _put(self, states: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
         done = asyncio.get_running_loop().create_future()
-        self._committer.submit(
-            (), lambda: _resolve(done), state=states, state_deletes=deletes
-        )
+        self._committer.submit((), lambda: _resolve(done), state=states, state_deletes=deletes)
         await done
 
 

@@ -1,6 +1,6 @@
-"""What of a window must outlive it: topics, ends of partitions, slot sequences, low offsets.
+"""What of a window must outlive it: topics, low offsets, slot sequences.
 
-In: the index of a window that is about to go. Out: named states, and at the start the engine that
+In: the index of a window that is about to go, and low offsets. Out: named states, and at the start the engine that
 knows them again. Invariants: states are put before their window is cut away; a later window's state
 of the same name is the newer one; numbers never fall. Names end in fixed-size big-endian keys.
 Source: docs/design/disk.md.
@@ -9,7 +9,6 @@ Source: docs/design/disk.md.
 |---|---|---|
 | ``topic:`` | topic id u64 | its record in ``$sys.topics`` |
 | ``low:`` | topic id u64, partition u16 | first offset that may still be read |
-| ``end:`` | topic id u64, partition u16 | offset after the newest record that was cut away |
 | ``slot:`` | slot u16 | newest slot sequence that was cut away |
 """
 
@@ -24,7 +23,6 @@ from sprawl.log.windows import Window
 
 _TOPIC: Final = b"topic:"
 _LOW: Final = b"low:"
-_END: Final = b"end:"
 _SLOT: Final = b"slot:"
 _ID: Final = struct.Struct(">Q")
 _PLACE: Final = struct.Struct(">QH")
@@ -44,9 +42,6 @@ class Engine(Protocol):
     def restore_low(self, topic_id: int, partition: int, low: int) -> None:
         """First offset of a partition that may still be read."""
 
-    def restore_end(self, topic_id: int, partition: int, end: int) -> None:
-        """Offset after the newest record that was cut away."""
-
     def restore_sequence(self, slot: int, sequence: int) -> None:
         """Newest sequence of a slot that was cut away."""
 
@@ -58,13 +53,10 @@ def restore_topics(engine: Engine, store: LogStore) -> None:
 
 
 def restore_ends(engine: Engine, store: LogStore) -> None:
-    """Low offsets, then ends, then sequences; after all topics are known."""
+    """Low offsets and sequences; after all topics are known."""
     for name, value in store.state_iter(_LOW):
         topic_id, partition = _PLACE.unpack(name[len(_LOW) :])
         engine.restore_low(topic_id, partition, counter_of(name, value))
-    for name, value in store.state_iter(_END):
-        topic_id, partition = _PLACE.unpack(name[len(_END) :])
-        engine.restore_end(topic_id, partition, counter_of(name, value))
     for name, value in store.state_iter(_SLOT):
         (slot,) = _NUMBER.unpack(name[len(_SLOT) :])
         engine.restore_sequence(slot, counter_of(name, value))
@@ -75,15 +67,14 @@ def low_states(lows: Iterable[tuple[int, int, int]]) -> dict[bytes, bytes]:
     return {
         _LOW + _PLACE.pack(topic_id, partition): counter(low)
         for topic_id, partition, low in lows
-        if topic_id > _CONFIGS_ID
+        if topic_id
     }
 
 
 def states_of_topic(store: LogStore, topic_id: int) -> list[bytes]:
     """Names of all states of a topic that is forgotten."""
     key = _ID.pack(topic_id)
-    names = [name for kind in (_LOW, _END) for name, _ in store.state_iter(kind + key)]
-    return [_TOPIC + key, *names]
+    return [_TOPIC + key, *(name for name, _ in store.state_iter(_LOW + key))]
 
 
 def states_of_window(
@@ -91,7 +82,8 @@ def states_of_window(
 ) -> Iterator[dict[bytes, bytes]]:
     """What of a window must be put before it goes, in parts of about ``STATES_PUT_MAX`` states.
 
-    Topics that are forgotten are left out. Raises LogDamaged.
+    Low offsets of its partitions are above it by then and put by themselves (``low_states``); those
+    of ``$sys.topics`` are among these. Topics that are forgotten are left out. Raises LogDamaged.
     """
     states: dict[bytes, bytes] = {}
     for states_of_value, section in (
@@ -114,10 +106,10 @@ def _topics(value: bytes, is_known: Callable[[int], bool]) -> Iterator[tuple[byt
             yield _TOPIC + key, state
 
 
-def _ends(value: bytes, is_known: Callable[[int], bool]) -> Iterator[tuple[bytes, bytes]]:
-    for topic_id, partition, _, base, records, _ in last_entries(value):
-        if topic_id == _CONFIGS_ID or is_known(topic_id):
-            yield _END + _PLACE.pack(topic_id, partition), counter(base + records)
+def _ends(value: bytes, _: Callable[[int], bool]) -> Iterator[tuple[bytes, bytes]]:
+    for topic_id, partition, _slot, base, records, _at in last_entries(value):
+        if topic_id == _CONFIGS_ID:
+            yield _LOW + _PLACE.pack(topic_id, partition), counter(base + records)
 
 
 def _sequences(value: bytes, _: Callable[[int], bool]) -> Iterator[tuple[bytes, bytes]]:

@@ -126,9 +126,9 @@ class Cleaner:
 
     def _is_dead(self, window: Window, place: _Place) -> bool:
         now_ns = self._now_ns()
-        if place.blocked is not None and self._engine.is_needed(*place.blocked):
-            if place.until_ns is None or now_ns <= place.until_ns:
-                return False
+        is_blocked = place.blocked is not None and self._engine.is_needed(*place.blocked)
+        if is_blocked and (place.until_ns is None or now_ns <= place.until_ns):
+            return False
         section = _SECTION.pack(window.first_lsn, _PARTITION_ORDER)
         looks = 0
         while (found := self._store.index_seek_ge(place.key, section)) is not None:

@@ -25,6 +25,9 @@ _PARTITION_ORDER: Final = 1
 _PART_PIECES: Final = 64
 T = TypeVar("T")
 
+Event = tuple[str, int, int, str, object]
+"""What, first position, end, reason, and what a damaged envelope claims to be."""
+
 
 class Run(Protocol):
     """Runs a function on a pool thread."""
@@ -68,16 +71,14 @@ class Scrubber:
             if await self._run(lambda: self._has_bad_index(window)):  # noqa: B023
                 await self._rebuild(window, ranges)
 
-    async def _bad_ranges(
-        self, window: Window, bytes_per_s: float
-    ) -> list[tuple[int, int, str]]:
+    async def _bad_ranges(self, window: Window, bytes_per_s: float) -> list[tuple[int, int, str]]:
         """Positions of a window that hold no whole batch, with the reason."""
         scan = LogScan(window.first_lsn)
         pieces = takewhile(
             lambda piece: int.from_bytes(piece[0], "big") < window.end_lsn,
             self._store.iter_pieces(window.first_lsn),
         )
-        events = []
+        events: list[Event] = []
         while part := await self._run(lambda: _verified(scan, pieces)):
             found, size = part
             events += found
@@ -120,9 +121,7 @@ class Scrubber:
         self.rebuilt_count += 1
         _log.warning("index of window %d was built again from the log", window.first_lsn)
 
-    def _built(
-        self, window: Window, skip: list[tuple[int, int]]
-    ) -> tuple[list[Item], list[bytes]]:
+    def _built(self, window: Window, skip: list[tuple[int, int]]) -> tuple[list[Item], list[bytes]]:
         parts = [
             bytes(part.end_lsn - part.lsn) if isinstance(part, Damage) else part.data
             for part in self._store.iter_log(window.first_lsn, window.end_lsn)
@@ -152,9 +151,7 @@ class Scrubber:
                 self.damaged_count += 1
                 _log.error("damaged log: positions %d to %d hold no batch: %s", start, end, why)
 
-    def _entries(
-        self, window: Window, start: int, end: int
-    ) -> Iterator[tuple[int, int, int, int]]:
+    def _entries(self, window: Window, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
         """Batches that the index has in a range of positions."""
         section = window.first_lsn.to_bytes(8, "big") + bytes([_PARTITION_ORDER])
         for _, value in self._store.index_iter(section):
@@ -171,9 +168,9 @@ class Scrubber:
 
 def _verified(
     scan: LogScan, pieces: Iterator[tuple[bytes, bytes]]
-) -> tuple[list[tuple[object, ...]], int] | None:
+) -> tuple[list[Event], int] | None:
     """Feeds the next pieces; what was found and their bytes, None when there were none."""
-    events: list[tuple[object, ...]] = []
+    events: list[Event] = []
     size = 0
     for _, (key, value) in zip(range(_PART_PIECES), pieces, strict=False):
         events += scan.feed(key, value)

@@ -19,6 +19,7 @@ import os
 import resource
 import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -243,7 +244,7 @@ class LogStore:
                     written += len(value)
                     txn.put(key, value, db=self._index)
                 for key, value in (state or {}).items():
-                    txn.put(key, value, db=self._state)
+                    txn.put(key, value + _state_sum(key, value), db=self._state)
                 for key in state_deletes:
                     txn.delete(key, db=self._state)
         except (lmdb.Error, OSError) as error:
@@ -374,12 +375,14 @@ class LogStore:
         return self._iter(self._index, prefix)
 
     def state_get(self, name: bytes) -> bytes | None:
-        """The state of this name, or None."""
-        return self._get(self._state, name)
+        """The state of this name, or None; LogDamaged when its checksum does not hold."""
+        value = self._get(self._state, name)
+        return None if value is None else _state_of(name, value)
 
     def state_iter(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """The states whose names begin with ``prefix``, in order."""
-        return self._iter(self._state, prefix)
+        for name, value in self._iter(self._state, prefix):
+            yield name, _state_of(name, value)
 
     # --- Figures. ---
 
@@ -651,6 +654,18 @@ def _require_ours(path: Path, *, is_new: bool) -> None:
         raise _refused(data, error.strerror or str(error)) from error
     if size == 0 and not is_new:
         raise _refused(data, "it is missing or empty, but there was a log")
+
+
+def _state_sum(name: bytes, value: bytes) -> bytes:
+    return zlib.crc32(value, zlib.crc32(name)).to_bytes(4, "little")
+
+
+def _state_of(name: bytes, stored: bytes) -> bytes:
+    """The value of a state without its checksum, which holds."""
+    value = stored[:-4]
+    if _state_sum(name, value) != stored[-4:]:
+        raise LogDamaged(f"state {name.decode(errors='replace')} of the log does not hold its sum")
+    return value
 
 
 def _append(txn: "lmdb.Transaction[bytes]", db: lmdb._Database, log: Sequence[Item]) -> None:

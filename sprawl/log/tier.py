@@ -9,26 +9,31 @@ before another answer leaves. Source: docs/design/disk.md.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from sprawl._native import Page, build_window, cut_log
+from sprawl._native import Page, Slice, build_window, cut_log
 from sprawl.clock import SECOND_NS, Clock
-from sprawl.errors import Conflict, SprawlError
+from sprawl.errors import Conflict, DiskFailed, SprawlError
 from sprawl.limits import DISK_READERS_COUNT, LOWS_TAKEN_MAX, WINDOW_BYTES
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.figures import DiskFigures
 from sprawl.log.keeping import Engine as Keeping_
 from sprawl.log.keeping import Keeping
+from sprawl.log.lasting import low_states
 from sprawl.log.reads import Want, read_page
 from sprawl.log.recovery import Engine as Restoring
-from sprawl.log.recovery import find_log, restore
-from sprawl.log.lasting import low_states
+from sprawl.log.recovery import find_log, log_end, restore
 from sprawl.log.scrub import Scrubber
+from sprawl.log.starts import Starts, start_state
 from sprawl.log.store import LogStore
 from sprawl.log.windows import Window, Windows, window_of
+
+if TYPE_CHECKING:
+    # A shape that only the stub has.
+    from sprawl._native import _WindowHeader
 
 _log: Final = logging.getLogger("sprawl.log")
 # A window is at most this part of the memory tier, so that memory can always let go of some.
@@ -38,7 +43,7 @@ _FOR_EVER_NS: Final = (1 << 63) - 1
 
 T = TypeVar("T")
 
-Buffers = Sequence[object]
+Buffers = Sequence[bytes | memoryview | Slice]
 """Views of log bytes, in order."""
 
 
@@ -110,6 +115,7 @@ class DiskTier:
         windows: Windows,
         engine: KeptEngine,
         *,
+        start: int,
         clock: Clock,
         now_ns: Callable[[], int],
         disk_bytes_max: int,
@@ -120,6 +126,7 @@ class DiskTier:
         self.store: Final = store
         self.windows: Final = windows
         self.is_full = False
+        self._start = start
         self._engine = engine
         self._clock = clock
         self._now_ns = now_ns
@@ -166,9 +173,21 @@ class DiskTier:
         if lows := low_states(self._engine.take_lows(LOWS_TAKEN_MAX)):
             self.committer.submit((), lambda: None, state=lows)
         is_drained = await self.committer.stop()
+        if is_drained:
+            is_drained = await self._loop.run_in_executor(self._pool, self._sign_clean)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.store.close()
         return is_drained
+
+    def _sign_clean(self) -> bool:
+        """Notes in the log that it ends in order; False when it cannot."""
+        try:
+            end_lsn = log_end(self.store, self.windows.all)
+            self.store.state_put(start_state(self._start, end_lsn))
+        except SprawlError as error:
+            _log.warning("the orderly end of the log is not noted: %s", error)
+            return False
+        return True
 
     async def tick(self) -> None:
         """Once a second: seals by age, and lets memory go of what is old enough."""
@@ -232,10 +251,6 @@ class DiskTier:
             dropped_windows=self.keeping.dropped_windows,
         )
 
-    async def page(self, want: Want) -> Page:
-        """A page from disk. Raises DiskFailed when it cannot be read."""
-        return await self._run(lambda: read_page(self.store, self.windows, want))
-
     def seal_now(self) -> None:
         """Seals what is on disk, however little it is."""
         self._seal(1)
@@ -249,15 +264,13 @@ class DiskTier:
 
         future.add_done_callback(finished)
 
-    def _page_of(self, future: "Callable[[], Page] | object") -> Page | None:
-        assert hasattr(future, "exception")
+    def _page_of(self, future: Future[Page]) -> Page | None:
         if future.cancelled():
             return None
         if error := future.exception():
             _log.error("the disk tier cannot be read: %s", error, exc_info=error)
             return None
-        page: Page = future.result()
-        return page
+        return future.result()
 
     def _on_durable(self, end_lsn: int, mark: int) -> None:
         assert self._listener is not None
@@ -294,19 +307,25 @@ class DiskTier:
         if found is None:
             return False
         self._sealed_event.clear()
-        first_lsn, parts, end_lsn = found
+        first_lsn, parts, _ = found
         self._is_sealing = True
         self._sealed_at_ns = self._clock.monotonic_ns()
         future = self._pool.submit(build_window, first_lsn, parts, False)
 
         def built(_: object) -> None:
-            self._loop.call_soon_threadsafe(self._built, end_lsn, future)
+            self._loop.call_soon_threadsafe(self._built, future)
 
         future.add_done_callback(built)
         return True
 
-    def _built(self, end_lsn: int, future: "object") -> None:
-        assert hasattr(future, "result")
+    def _built(self, future: Future[tuple["_WindowHeader", list[tuple[bytes, Slice]]]]) -> None:
+        if future.cancelled():
+            return
+        if error := future.exception():
+            # Without windows memory could never let go of anything again.
+            failure = error if isinstance(error, SprawlError) else DiskFailed(str(error))
+            self._failed(failure)
+            return
         header, items = future.result()
         window = window_of(header)
         self.committer.submit(items, partial(self._sealed, window))
@@ -327,9 +346,8 @@ def _log_failure(task: "asyncio.Task[int]") -> None:
 def open_tier(
     directory: Path,
     new_engine: Callable[[int], EngineT],
+    starts: Starts,
     *,
-    is_new: bool,
-    was_clean: bool,
     disk_bytes_max: int,
     memory_bytes_max: int,
     memory_age_s: float,
@@ -340,13 +358,16 @@ def open_tier(
     """Opens the log of a directory, makes an engine that goes on at its end, and the tier.
 
     ``new_engine`` takes the position where the log goes on. Raises StartError for what cannot be
-    opened, LogDamaged for an index that cannot be believed; nothing was changed then.
+    opened or is not of the time of its directory, LogDamaged for what cannot be believed; nothing
+    was changed then.
     """
-    store = LogStore(directory, disk_bytes_max=disk_bytes_max, is_new=is_new, clock=clock)
+    store = LogStore(
+        directory, disk_bytes_max=disk_bytes_max, is_new=starts.with_log == 0, clock=clock
+    )
     try:
-        found = find_log(store, was_clean=was_clean)
+        found = find_log(store, starts)
         engine = new_engine(found.end_lsn)
-        restore(engine, store, found)
+        restore(engine, store, found, starts.number)
     except BaseException:
         store.close()
         raise
@@ -357,6 +378,7 @@ def open_tier(
         store,
         windows,
         engine,
+        start=starts.number,
         clock=clock,
         now_ns=now_ns,
         disk_bytes_max=disk_bytes_max,

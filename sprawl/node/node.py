@@ -82,6 +82,8 @@ class Node:
             is_asked = settings.is_given("connections_max")
             _log.log(logging.WARNING if is_asked else logging.DEBUG, shortage)
         rooms = self._rooms = self._build(settings, view, self.tasks, self._directory)
+        # The log has noted this start already: a crash between the two leaves the log ahead.
+        self._directory.sign_start(with_log=rooms.disk is not None)
         view.load = SystemLoad(
             self._clock,
             view.disk_path,

@@ -177,7 +177,7 @@ def test_retention_reaches_what_lies_on_disk_and_outlives_a_crash(
     assert held["tiers"]["disk"]["messages"] == len(left) == ask(node, "/store")["disk"]["messages"]
     gone = read(node, "a", "offset:2")
     assert gone.status_code == 410
-    assert gone.json()["code"] == "offset_expired" and "earliest_cursor" in gone.text
+    assert gone.json()["code"] == "offset_expired" and gone.json()["cursor"]
     # What was given up does not come back with a laxer configuration.
     put(node, "a", retention={"count": 0, "bytes": 0})
     until("the low offset is written", lambda: metric(node, "sprawl_unsynced_bytes") == 0)
@@ -228,8 +228,8 @@ def test_windows_of_messages_that_are_over_go(start: Start) -> None:
     assert offsets(node, "a") == []
     publish(node, "a", 1)
     assert partition(node, "a")["high_offset"] == 21
-    # What expired is no gap: the offset can still be read from.
-    assert read(node, "a", "offset:3").status_code == 200
+    # Their window is gone, so their offsets are.
+    assert read(node, "a", "offset:3").status_code == 410
 
 
 def test_a_deleted_topic_gives_its_windows_back(start: Start) -> None:
@@ -302,6 +302,6 @@ def test_at_the_bound_a_topic_may_drop_its_oldest(start: Start) -> None:
     assert metric(node, "sprawl_evicted_messages_total") > 0
     low = partition(node, "a")["low_offset"]
     assert low > 0 and read(node, "a", "offset:0").status_code == 410
-    held = offsets(node, "a")
-    assert held[0] == low and held == list(range(held[0], held[-1] + 1))
-    assert ask(node, "/topics/a")["message_count"] == len(held)
+    assert offsets(node, "a")[0] == low
+    held = partition(node, "a")
+    assert ask(node, "/topics/a")["message_count"] == held["high_offset"] - low

@@ -162,7 +162,7 @@ def harm_files(kept: Kept) -> None:
 
 @pytest.mark.B1
 def test_a_flipped_bit_is_never_served(scene: Scene) -> None:
-    flip_bits(scene, per_form(10, 100, 1_000))
+    flip_bits(scene, per_form(10, 1_000, 10_000))
 
 
 def flip_bits(scene: Scene, count: int) -> None:

@@ -221,9 +221,6 @@ class PlainEngine:
                 return held.messages[offset]
         return None
 
-    def message_in(self, page: object, want: tuple[int, int, int, int, int]) -> StoredMessage:
-        raise AssertionError("nothing lies on disk here")
-
     def message_by_key(self, key: str) -> StoredMessage | None:
         if key not in self.keys:
             return None

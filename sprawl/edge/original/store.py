@@ -18,7 +18,7 @@ from sprawl.limits import COMPACT_WAIT_S
 
 def get(call: Call) -> Response:
     """What lies in each tier."""
-    view, held = call.view, store_report(call.engine, call.context.disk)
+    view, held = call.view, store_report(call.engine, call.context.tier)
     disk: dict[str, object] = {"enabled": False, "path": view.disk_path} | _off()
     if held.disk is not None:
         shown = _tier(held, held.disk) | {"capacity_bytes": view.disk_bytes_max}
@@ -43,7 +43,7 @@ def tiers(call: Call) -> Response:
         "disk_to_cloud_age_seconds": view.disk_to_cloud_age_s,
         "disk_to_cloud_threshold_bytes": view.disk_bytes_max,
     }
-    has_disk = call.context.disk is not None
+    has_disk = call.context.tier is not None
     return json_response(
         {
             "tiers": ["memory", "disk"] if has_disk else ["memory"],
@@ -65,7 +65,7 @@ async def set_tier(call: Call) -> Response:
     if tier is None:
         raise missing("Tier is required")
     try:
-        await move_topic(call.engine, call.context.disk, topic, tier)
+        await move_topic(call.engine, call.context.tier, topic, tier)
     except (InvalidRequest, NotAvailable) as error:
         if error.code not in ("invalid_member", "not_available"):
             raise
@@ -75,7 +75,7 @@ async def set_tier(call: Call) -> Response:
 
 async def compact_now(call: Call) -> Response:
     """Retention and cleaning; after 30 s they go on without this request."""
-    is_done = await compact(call.context.disk)
+    is_done = await compact(call.context.tier)
     estimate_ns = call.view.now_ns() + (0 if is_done else int(COMPACT_WAIT_S * SECOND_NS))
     done = ("Storage compaction completed successfully", "compaction_completed")
     message, status = done if is_done else ("Storage compaction started", "compaction_started")

@@ -14,7 +14,7 @@ from sprawl.metrics.registry import gauge
 def get(call: Call) -> Response:
     """``GET /v1/node``."""
     view, stats = call.view, call.context.stats()
-    held = store_report(call.engine, call.context.disk)
+    held = store_report(call.engine, call.context.tier)
     return json_response(
         {
             "node_id": view.node_id,

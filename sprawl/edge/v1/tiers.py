@@ -14,7 +14,7 @@ from sprawl.metrics.registry import gauge
 
 def get(call: Call) -> Response:
     """``GET /v1/tiers``."""
-    disk, view = call.context.disk, call.view
+    disk, view = call.context.tier, call.view
     held = store_report(call.engine, disk)
     shown = [{"tier": "memory"} | _tier(held.memory) | {"age_s": view.memory_to_disk_age_s}]
     if disk is not None and held.disk is not None:

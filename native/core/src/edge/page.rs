@@ -99,9 +99,15 @@ impl Page {
         self.gaps.iter().copied().find(|(from, to)| (*from..*to).contains(&offset))
     }
 
+    /// Where the next damaged range at or above `offset` begins.
+    #[must_use]
+    pub fn gap_after(&self, offset: u64) -> Option<u64> {
+        self.gaps.iter().map(|(from, _)| *from).filter(|from| *from >= offset).min()
+    }
+
     /// Its batches from the one that holds `offset` on, up to the next damaged range.
     pub fn batches(&self, offset: u64) -> impl Iterator<Item = Batch<'_>> + '_ {
-        let stop = self.gaps.iter().map(|(from, _)| *from).filter(|from| *from >= offset).min();
+        let stop = self.gap_after(offset);
         self.entries
             .iter()
             .map(|e| Batch::from_disk(e.envelope, e.base, &self.bytes[e.at..e.at + e.length]))

@@ -97,6 +97,10 @@ pub(super) struct Disk {
     pub(super) forgotten: Vec<u64>,
     /// While a start reads the log: where the newest batch of each partition ends.
     pub(super) newest_lsn: Vec<u64>,
+    /// While a start reads the log: a topic that has batches and no record.
+    pub(super) nameless: Option<u64>,
+    /// Where each partition that was restored went on. Below this an offset without a batch is a gap.
+    pub(super) restored_ends: Box<[u64]>,
     /// Next offset of `$sys.topics` by slot.
     pub(super) config_offsets: Box<[u64]>,
 }
@@ -119,6 +123,8 @@ impl Disk {
             lows: HashSet::new(),
             forgotten: Vec::new(),
             newest_lsn: Vec::new(),
+            nameless: None,
+            restored_ends: Box::default(),
             config_offsets: vec![0; SLOTS_COUNT].into_boxed_slice(),
         }
     }

@@ -321,6 +321,8 @@ impl Log {
         let name = self.topics.get(index).name.clone();
         self.routes.remove(&name, name_hash(&name));
         self.topics.hide(index, 1);
+        // Its making was recorded: a start must not find it again.
+        self.record_topic(index, self.last_ns);
         self.free_parts.extend(self.topics.forget(index).as_slice());
         self.born.retain(|at| *at != index);
         self.retained.retain(|at| *at != index);

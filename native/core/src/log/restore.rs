@@ -93,7 +93,8 @@ impl TopicRecord {
             message_bytes_max: long(5),
         };
         super::topics::check_config(&config).ok()?;
-        let (created_ns, deleted_ns) = (long(6).cast_signed(), long(7).cast_signed());
+        let signed = |at: usize| i64::from_le_bytes(long(at).to_le_bytes());
+        let (created_ns, deleted_ns) = (signed(6), signed(7));
         Some(Self { id, name: name.into(), config, created_ns, deleted_ns })
     }
 }
@@ -200,7 +201,9 @@ impl Log {
         }
     }
 
-    /// Widens what is known of a partition by a batch that lies on disk. Of unknown topics nothing is kept.
+    /// Widens what is known of a partition by a batch that lies on disk. Of unknown topics nothing is kept. Where nothing
+    /// was cut away (then a low offset was restored) partitions begin at offset 0, also where the bytes of their first
+    /// batch are damaged.
     pub fn restore_batch(&mut self, batch: &StoredBatch) {
         self.last_ns = self.last_ns.max(batch.append_ns);
         let Some(disk) = &mut self.disk else { return };
@@ -210,9 +213,12 @@ impl Log {
             *next = (*next).max(end);
             return;
         }
-        let Some(index) = self.topics.find_id(batch.topic_id) else { return };
-        let parts = self.topics.get(index).parts.as_slice();
-        let Some(&handle) = parts.get(batch.partition as usize) else { return };
+        let index = self.topics.find_id(batch.topic_id);
+        let parts = index.map_or(&[][..], |index| self.topics.get(index).parts.as_slice());
+        let Some(&handle) = parts.get(batch.partition as usize) else {
+            disk.nameless.get_or_insert(batch.topic_id);
+            return;
+        };
         if disk.newest_lsn.len() <= handle as usize {
             disk.newest_lsn.resize(handle as usize + 1, 0);
         }
@@ -231,7 +237,7 @@ impl Log {
         add_moved(part, live, 0, u64::from(batch.length), batch.append_ns);
         self.lifetimes.add_over(handle, gap);
         self.counters.restored_records += live;
-        let topic = self.topics.get(index);
+        let topic = self.topics.get(self.part(handle).topic);
         if let Some(ttl_s) = topic.config.as_deref().map(|c| c.ttl_s).filter(|ttl_s| *ttl_s > 0) {
             self.lifetimes.add_date(handle, batch.append_ns.saturating_add(seconds(ttl_s)), live);
         }
@@ -242,23 +248,6 @@ impl Log {
         }
     }
 
-    /// A partition's offsets below this one were given to records, whatever became of them.
-    pub fn restore_end(&mut self, topic_id: u64, number: u16, end: u64) {
-        if topic_id == CONFIGS_ID {
-            if let Some(disk) = &mut self.disk {
-                let next = &mut disk.config_offsets[number as usize];
-                *next = (*next).max(end);
-            }
-            return;
-        }
-        let Some(handle) = self.known_part(topic_id, number) else { return };
-        let part = &mut self.parts[handle as usize];
-        let gap = end.saturating_sub(part.end.max(part.low));
-        part.end = part.end.max(end);
-        part.visible = part.end;
-        self.lifetimes.add_over(handle, gap);
-    }
-
     /// The next sequence of a slot is above this one.
     pub fn restore_sequence(&mut self, slot: u16, sequence: u64) {
         let next = &mut self.slot_sequences[slot as usize];
@@ -267,6 +256,13 @@ impl Log {
 
     /// Nothing below this offset of a partition is retained.
     pub fn restore_low(&mut self, topic_id: u64, number: u16, low: u64) {
+        if topic_id == CONFIGS_ID {
+            if let Some(disk) = &mut self.disk {
+                let next = &mut disk.config_offsets[number as usize];
+                *next = (*next).max(low);
+            }
+            return;
+        }
         let Some(index) = self.topics.find_id(topic_id) else { return };
         let Some(&handle) = self.topics.get(index).parts.as_slice().get(number as usize) else { return };
         let part = &mut self.parts[handle as usize];
@@ -275,23 +271,45 @@ impl Log {
         part.visible = part.end;
     }
 
-    /// Ends the reading of a start. `unclean_lsns`: where the log ended each time a process did not end in order. What
-    /// topics at `memory` had shown then may be lost, so their partitions go on well above their newest batch.
-    pub fn finish_restore(&mut self, unclean_lsns: &[u64]) {
-        let Some(disk) = &mut self.disk else { return };
+    /// Ends the reading of a start; gives the id of a topic that has batches and no record, if there is one.
+    ///
+    /// `unclean`: where the log ended each time a process did not end in order, and how often there. What topics at
+    /// `memory` had shown then may be lost, so their partitions go on well above their newest batch. `damaged_lsns`: where
+    /// bytes ended that hold no whole batch. They may have been of any partition that has no later batch.
+    pub fn finish_restore(&mut self, unclean: &[(u64, u64)], damaged_lsns: &[u64]) -> Option<u64> {
+        let disk = self.disk.as_mut()?;
+        let nameless = disk.nameless.take();
         let newest = std::mem::take(&mut disk.newest_lsn);
+        let mut ends = Vec::with_capacity(self.parts.len());
         for handle in 0..self.parts.len() {
-            if unclean_lsns.is_empty() || self.level_of(self.parts[handle].topic) != Level::Memory {
-                continue;
-            }
             let newest = newest.get(handle).copied().unwrap_or_default();
-            let count = unclean_lsns.iter().filter(|end| **end >= newest).count() as u64;
+            let mut count = damaged_lsns.iter().filter(|end| **end > newest).count() as u64;
+            if self.level_of(self.parts[handle].topic) == Level::Memory {
+                count +=
+                    unclean.iter().filter(|(end, _)| *end >= newest).map(|(_, times)| times).sum::<u64>();
+            }
             let part = &mut self.parts[handle];
             part.end += count * LOST_TAIL_OFFSETS;
             part.visible = part.end;
             let handle = u32::try_from(handle).expect("fewer than 2^32 partitions");
             self.lifetimes.add_over(handle, count * LOST_TAIL_OFFSETS);
+            ends.push(part.end);
         }
+        if let Some(disk) = &mut self.disk {
+            disk.restored_ends = ends.into_boxed_slice();
+        }
+        nameless
+    }
+
+    /// Why no batch on disk has the offsets `[from, to)` of a partition, and where the range ends; `None` when it was
+    /// never restored: what expired in memory is no gap.
+    #[must_use]
+    pub fn hole(&self, handle: u32, from: u64, to: u64) -> Option<(u64, &'static str)> {
+        let restored_end = self.disk.as_ref()?.restored_ends.get(handle as usize).copied()?;
+        let to = to.min(restored_end);
+        let is_jump = from.saturating_add(LOST_TAIL_OFFSETS) <= to;
+        let is_memory = self.level_of(self.part(handle).topic) == Level::Memory;
+        (from < to).then_some((to, if is_jump && is_memory { "lost_tail" } else { "damaged" }))
     }
 }
 
