@@ -283,7 +283,7 @@ class LogStore:
         with self._reading() as txn, txn.cursor(self._log) as cursor:
             if not cursor.first():
                 return 0, 0
-            first = _KEY.unpack(cursor.key())[0]
+            first = _lsn_of(cursor.key())
             cursor.last()
             return first, _piece_end(cursor.key(), cursor.value())
 
@@ -552,7 +552,7 @@ class LogStore:
         """Position behind the last item; the items must begin at the log's end, without a hole."""
         expected = self._end_lsn
         for key, value in log:
-            (lsn,) = _KEY.unpack(key)
+            lsn = _lsn_of(key)
             assert len(value) <= LOG_VALUE_BYTES_MAX, f"value of {len(value)} bytes"
             assert expected is None or lsn == expected, (
                 f"piece at {lsn}, the log ends at {expected}"
@@ -656,6 +656,14 @@ def _require_ours(path: Path, *, is_new: bool) -> None:
         raise _refused(data, "it is missing or empty, but there was a log")
 
 
+def _lsn_of(key: bytes | memoryview) -> int:
+    """The position that a key of the log names; LogDamaged when it is none, as on a damaged page."""
+    if len(key) != _KEY.size:
+        raise LogDamaged(f"a key of the log has {len(key)} bytes")
+    lsn: int = _KEY.unpack(key)[0]
+    return lsn
+
+
 def _state_sum(name: bytes, value: bytes) -> bytes:
     return zlib.crc32(value, zlib.crc32(name)).to_bytes(4, "little")
 
@@ -675,7 +683,7 @@ def _append(txn: "lmdb.Transaction[bytes]", db: lmdb._Database, log: Sequence[It
             return
         for key, value in log:
             if cursor.get(key) != bytes(value):
-                (lsn,) = _KEY.unpack(key)
+                lsn = _lsn_of(key)
                 raise LogDamaged(
                     f"log position {lsn} is below the end and holds other bytes",
                     members={"lsn": lsn},
@@ -718,7 +726,7 @@ def _walk(
     at = lsn
     has = _seek(cursor, _KEY.pack(at))
     while at < end_lsn:
-        start = _KEY.unpack(cursor.key())[0] if has else end_lsn
+        start = _lsn_of(cursor.key()) if has else end_lsn
         if start > at or not has:
             stop = min(start, end_lsn)
             yield at, Damage(at, stop, "no piece of the log covers it")
@@ -728,7 +736,7 @@ def _walk(
         why = _fault(start, value)
         has = cursor.next()
         if why:
-            stop = min(_KEY.unpack(cursor.key())[0], end_lsn) if has else end_lsn
+            stop = min(_lsn_of(cursor.key()), end_lsn) if has else end_lsn
             if stop > at:
                 yield at, Damage(at, stop, why)
                 at = stop
@@ -763,7 +771,7 @@ def _fault(lsn: int, value: memoryview) -> str:
 
 def _piece_end(key: memoryview, value: memoryview) -> int:
     """Position behind a piece: what its head says when that can be, else what its value holds."""
-    lsn: int = _KEY.unpack(key)[0]
+    lsn = _lsn_of(key)
     held = max(0, len(value) - PIECE_HEAD_BYTES)
     if len(value) < PIECE_HEAD_BYTES:
         return lsn + held

@@ -13,20 +13,18 @@ import pytest
 
 from tests.faults.node import NodeProcess
 
-START = ("-memoryMaxSize=16777216", "-memoryToDiskAge=3600")
+START = {"SPRAWL_STORAGE_MEMORY_MAX_SIZE": "16777216", "SPRAWL_STORAGE_MEMORY_TO_DISK_AGE": "3600"}
 WAIT_S = 20
 Start = Callable[..., NodeProcess]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a node with options and environment; it is gone after the test."""
+    """Starts a node with settings; it is gone after the test."""
     nodes: list[NodeProcess] = []
 
-    def begin(*options: str, **environment: str) -> NodeProcess:
-        node = NodeProcess(
-            tmp_path / "data", tmp_path / "log", (*START, *options), environment=environment
-        )
+    def begin(**settings: str) -> NodeProcess:
+        node = NodeProcess(tmp_path / "data", tmp_path / "log", START | settings)
         nodes.append(node)
         node.start()
         return node

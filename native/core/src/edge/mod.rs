@@ -39,7 +39,7 @@ use crate::log::Log;
 use crate::problem::{Code, Outcome, Problem};
 use encode::Form;
 use fetch::Fetch;
-use reader::{Gap, Pulled, Reader};
+use reader::{Pulled, Reader};
 use time::Clock;
 
 /// How long a plain read waits for the disk at most, in nanoseconds.
@@ -274,8 +274,9 @@ impl Edge {
         }
         response::header(out, "Sprawl-Cursor", cursor.as_bytes());
         response::header(out, "Sprawl-Up-To-Date", up_to_date.as_bytes());
-        for Gap { partition, from, to, reason } in gaps.iter().filter(|_| !is_json) {
-            response::header(out, "Sprawl-Gap", format!("{partition};{from}-{to};{reason}").as_bytes());
+        if !is_json && !gaps.is_empty() {
+            let gaps: Vec<_> = gaps.iter().map(ToString::to_string).collect();
+            response::header(out, "Sprawl-Gap", gaps.join(", ").as_bytes());
         }
         let mark = response::begin_body(out);
         out.extend_from_slice(&body);

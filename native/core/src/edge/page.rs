@@ -87,10 +87,11 @@ impl Page {
         self.end
     }
 
-    /// The first offset that has a record, for a read from a time on.
+    /// The first offset that has a record, or had one before it was damaged, for a read from a time on.
     #[must_use]
     pub fn first_record(&self) -> u64 {
-        self.entries.first().map_or(self.end, |e| e.base.max(self.first))
+        let record = self.entries.first().map_or(self.end, |e| e.base.max(self.first));
+        self.gap_after(self.first).map_or(record, |gap| gap.min(record))
     }
 
     /// The damaged range that holds `offset`.

@@ -77,6 +77,14 @@ pub struct Gap {
     pub reason: &'static str,
 }
 
+impl std::fmt::Display for Gap {
+    /// As the header `Sprawl-Gap` has it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { partition, from, to, reason } = self;
+        write!(f, "{partition};{from}-{to};{reason}")
+    }
+}
+
 impl Gap {
     fn is_before(&self, next: &Self) -> bool {
         (self.partition, self.to, self.reason) == (next.partition, next.from, next.reason)
