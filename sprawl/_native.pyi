@@ -461,6 +461,9 @@ class Engine:
     def age_out(self, before_ns: int) -> None:
         """Lets go of chunks in which everything was appended before a time and is in a window."""
 
+    def begin_restore(self, first_lsn: int) -> None:
+        """Where the oldest window begins; called first."""
+
     def restore_topics(self, value: _Buffer) -> None:
         """Topics of one snapshot value. Raises LogDamaged."""
 
@@ -470,8 +473,10 @@ class Engine:
     def restore_sequences(self, value: _Buffer) -> None:
         """Slot sequences of one index value in slot order. Raises LogDamaged."""
 
-    def finish_restore(self, unclean_lsns: Sequence[int]) -> None:
-        """Nothing more comes; ``unclean_lsns`` are the ends at which a process did not stop in order."""
+    def finish_restore(
+        self, unclean: Sequence[tuple[int, int]], damaged_lsns: Sequence[int]
+    ) -> int | None:
+        """Nothing more comes; the id of a topic that has batches and no record, if there is one."""
 
     def sweep(self, now_ns: int) -> None:
         """Applies retention by age and forgets topics deleted long ago; once a second."""
@@ -535,6 +540,9 @@ class Connection:
 
     def time_out(self, now_ns: int) -> bytes | None:
         """Ends a connection whose request did not arrive in time, with a 408."""
+
+    def give_up(self, now_ns: int) -> bytes | None:
+        """Ends a connection whose answers wait too long for the disk: a 504, outcome unknown."""
 
     def forget(self) -> None:
         """Gives back what a closed connection held."""
