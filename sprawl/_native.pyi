@@ -467,6 +467,9 @@ class Engine:
     def age_out(self, before_ns: int) -> None:
         """Lets go of chunks in which everything was appended before a time and is in a window."""
 
+    def begin_restore(self, first_lsn: int) -> None:
+        """Where the oldest window begins; called first."""
+
     def restore_topics(self, value: _Buffer) -> None:
         """Topics of one snapshot value. Raises LogDamaged."""
 
@@ -601,6 +604,9 @@ class Connection:
 
     def time_out(self, now_ns: int) -> bytes | None:
         """Ends a connection whose request did not arrive in time, with a 408."""
+
+    def give_up(self, now_ns: int) -> bytes | None:
+        """Ends a connection whose answers wait too long for the disk: a 504, outcome unknown."""
 
     def forget(self) -> None:
         """Gives back what a closed connection held."""

@@ -172,9 +172,7 @@ class Queue:
     def _do(self, job: _Job) -> None:
         try:
             answer = self._answer(job)
-            self._sender.send(
-                Kind.ANSWER, {"id": job.id, "members": answer.members}, answer.body
-            )
+            self._sender.send(Kind.ANSWER, {"id": job.id, "members": answer.members}, answer.body)
         except SprawlError as error:
             self._refuse(job.id, error)
         except Exception as error:  # noqa: BLE001 # a defect in one request is answered, and seen
