@@ -470,8 +470,17 @@ class Engine:
     def restore_sequences(self, value: _Buffer) -> None:
         """Slot sequences of one index value in slot order. Raises LogDamaged."""
 
-    def finish_restore(self, unclean_lsns: Sequence[int]) -> None:
-        """Nothing more comes; ``unclean_lsns`` are the ends at which a process did not stop in order."""
+    def begin_restore(self, first_lsn: int) -> None:
+        """Begins to take up a log whose oldest window begins at ``first_lsn``."""
+
+    def finish_restore(
+        self, unclean: Sequence[tuple[int, int]], damaged_lsns: Sequence[int]
+    ) -> int | None:
+        """Nothing more comes; gives the id of a topic that has batches and no record.
+
+        ``unclean``: ends at which a process did not stop in order, and how often; ``damaged_lsns``:
+        where bytes ended that hold no whole batch.
+        """
 
     def sweep(self, now_ns: int) -> None:
         """Applies retention by age and forgets topics deleted long ago; once a second."""

@@ -124,7 +124,9 @@ def restore(engine: Engine, store: LogStore, found: Found, start: int) -> None:
             engine.restore_sequences(value)
     nameless = engine.finish_restore(found.unclean, found.damaged_lsns)
     if nameless is not None and found.is_damaged:
-        raise LogDamaged(f"the log holds messages of topic id {nameless:x}, and not what it is called")
+        raise LogDamaged(
+            f"the log holds messages of topic id {nameless:x}, and not what it is called"
+        )
     state = start_state(start)
     if found.unclean:
         state[UNCLEAN_STATE] = _packed(found.unclean)
