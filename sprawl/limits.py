@@ -237,6 +237,53 @@ READER_CHECK_INTERVAL_S: Final = 60.0
 # Seconds that a read waits while the log is opened again.
 LOG_REOPEN_TIMEOUT_S: Final = 5.0
 
+# --- Cloud tier. ---
+
+# Bytes of one object; it is put with one request, so that a kill leaves no parts behind.
+OBJECT_BYTES_MAX: Final = 512 * MIB
+# Bytes of an object's key (the bound of S3 itself).
+OBJECT_KEY_BYTES_MAX: Final = 1_024
+# Objects in one page of a list (the bound of S3 itself).
+OBJECTS_PAGE_MAX: Final = 1_000
+# Bytes of an answer that is not an object: lists and error documents; more is no sound answer.
+STORE_ANSWER_BYTES_MAX: Final = 16 * MIB
+# Bytes sent or taken between two looks at the deadline and the bandwidth.
+STORE_PIECE_BYTES: Final = 64 * KIB
+# Connections to the object store; a call above waits for one until its deadline.
+STORE_CONNECTIONS_MAX: Final = 8
+# Seconds without a byte from the object store after which one attempt is given up.
+STORE_IDLE_TIMEOUT_S: Final = 10.0
+# Seconds between two attempts of one call: doubled from the first to the second, with jitter.
+STORE_RETRY_S_MIN: Final = 0.05
+STORE_RETRY_S_MAX: Final = 2.0
+
+# --- Worker process. ---
+
+# Threads of the worker process, and how many of them background work may hold: the rest is kept for
+# cold reads.
+WORKER_THREADS_COUNT: Final = 6
+WORKER_BACKGROUND_MAX: Final = 4
+# Requests given to the worker and not answered; one more is 503 `busy`.
+WORKER_REQUESTS_MAX: Final = 256
+# Bytes of the bodies of those requests together; more is 503 `busy`.
+WORKER_REQUEST_BYTES_MAX: Final = 256 * MIB
+# Bytes of one frame's head, and of its body.
+WORKER_HEAD_BYTES_MAX: Final = 1 * MIB
+WORKER_BODY_BYTES_MAX: Final = OBJECT_BYTES_MAX
+# Bytes written to the worker at once.
+WORKER_PIECE_BYTES: Final = 256 * KIB
+# Seconds between the end of the worker and its next start: doubled from the first to the second,
+# and the first again once it has lived as long as the third.
+WORKER_RESTART_S_MIN: Final = 0.1
+WORKER_RESTART_S_MAX: Final = 10.0
+WORKER_SOUND_S: Final = 60.0
+# Seconds after its deadline at which a request without an answer ends the worker: it hangs.
+WORKER_STUCK_S: Final = 10.0
+# Seconds that the worker has to end by itself; then it is killed.
+WORKER_STOP_S: Final = 5.0
+# Added to the niceness of the worker: the node comes first.
+WORKER_NICENESS: Final = 5
+
 # --- The node's own life. ---
 
 # Seconds a stopping node waits for what is in flight.

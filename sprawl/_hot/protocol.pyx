@@ -698,7 +698,9 @@ cdef class Protocol:
         step = self.connection.resume(self.listener.now())
         if not self.is_paused:
             self.set_reading(True)
-        if step is None or type(step) is bytes:
+        if step is True:
+            self.hold()
+        elif step is None or type(step) is bytes:
             if step is not None:
                 self.transport.write(step)
             self.check_inside()

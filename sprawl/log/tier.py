@@ -90,7 +90,9 @@ class Source:
         if taken is None:
             return None
         first_lsn, parts, end_lsn, mark = taken
-        return Commit(cut_log(first_lsn, parts), end_lsn, mark)
+        # Somebody may wait for a tick in which nothing was appended.
+        items = cut_log(first_lsn, parts) if end_lsn > first_lsn else ()
+        return Commit(items, end_lsn, mark)
 
 
 class DiskTier:
