@@ -70,7 +70,7 @@ free_port() {
 
 is_running() { # the process named in the folder is alive and is the server that was started there
   [ -f "$folder/pid" ] && kill -0 "$(cat "$folder/pid")" 2>/dev/null &&
-    ps -o args= -p "$(cat "$folder/pid")" | grep -qF -- "$folder/data"
+    ps -ww -o args= -p "$(cat "$folder/pid")" | grep -qF -- "$folder/data" # -ww: whatever COLUMNS says
 }
 
 is_ready() { # PORT

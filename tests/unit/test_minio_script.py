@@ -16,7 +16,8 @@ def _run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         [str(SCRIPT), *arguments],
         capture_output=True,
         text=True,
-        env=os.environ | variables,
+        # A narrow terminal must not hide whose process it is.
+        env=os.environ | {"COLUMNS": "20"} | variables,
         timeout=60,
         check=False,
     )

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
+
 from sprawl.log.cloud.place import StorePlace, parse_place
 from tests.needs import s3s_fs
 
@@ -51,6 +53,7 @@ def minio(folder: Path) -> Iterator[StorePlace]:
         yield place_at(said["MINIO_ENDPOINT"], said["MINIO_ACCESS_KEY"], said["MINIO_SECRET_KEY"])
     finally:
         subprocess.run([*script, "stop", str(folder)], check=True)
+        assert not psutil.pid_exists(int(said["MINIO_PID"]))
 
 
 @contextlib.contextmanager
