@@ -125,7 +125,10 @@ impl Ring {
     /// When they are not all held: the caller knows what it has kept.
     #[must_use]
     pub fn range(&self, first: u64, end: u64) -> Vec<Slice> {
-        assert!(self.memory_tail() <= first && end <= self.head_lsn(), "log bytes {first}..{end} are not held");
+        assert!(
+            self.memory_tail() <= first && end <= self.head_lsn(),
+            "log bytes {first}..{end} are not held"
+        );
         let after = self.sealed.partition_point(|s| s.base_lsn <= first);
         let mut slices = Vec::new();
         let mut at = after.saturating_sub(1);

@@ -104,7 +104,18 @@ impl Reader {
         awaited: Option<String>,
     ) -> Self {
         let show_topic = awaited.as_deref().is_some_and(is_pattern);
-        Self { places, turn: 0, form, json_values, show_topic, filter, awaited, ended: false, page: None, left: None }
+        Self {
+            places,
+            turn: 0,
+            form,
+            json_values,
+            show_topic,
+            filter,
+            awaited,
+            ended: false,
+            page: None,
+            left: None,
+        }
     }
 
     /// Its form.

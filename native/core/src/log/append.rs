@@ -1,7 +1,7 @@
 //! Appending: single records that share a batch per tick, and whole batches.
 
-use super::durable::Level;
 use super::dedup::{self, Producer, Producers, Remembered, Verdict};
+use super::durable::Level;
 use super::partition::{Entry, NOT_PENDING};
 use super::{Log, Pending, PENDING_BYTES};
 use crate::batch::{self, Builder, Record, Verified, HEADER_LEN};

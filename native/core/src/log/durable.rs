@@ -6,8 +6,8 @@
 use super::retain::parsed;
 use super::Log;
 use crate::arena::Slice;
-use crate::problem::{Code, Problem};
 use crate::limits::SLOTS_COUNT;
+use crate::problem::{Code, Problem};
 use std::collections::VecDeque;
 
 /// What an acknowledgement survives, weakest first.
@@ -264,10 +264,12 @@ impl Log {
             return Ok(());
         }
         if disk.is_full {
-            let detail = format!("the disk is full and {unsynced} bytes wait for it, their bound is half of {bound}");
+            let detail =
+                format!("the disk is full and {unsynced} bytes wait for it, their bound is half of {bound}");
             return Err(Problem::new(Code::StorageFull, detail));
         }
-        let detail = format!("the disk is behind: {unsynced} bytes wait for it, their bound is half of {bound}");
+        let detail =
+            format!("the disk is behind: {unsynced} bytes wait for it, their bound is half of {bound}");
         Err(Problem::new(Code::DiskBehind, detail))
     }
 }

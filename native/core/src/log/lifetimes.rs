@@ -226,7 +226,8 @@ impl Log {
             self.lifetimes.due.remove(&(*next_ns, handle, base));
         }
         for expiry_ns in dates {
-            let second_ns = expiry_ns.saturating_add(SECOND_NS - 1).div_euclid(SECOND_NS).saturating_mul(SECOND_NS);
+            let second_ns =
+                expiry_ns.saturating_add(SECOND_NS - 1).div_euclid(SECOND_NS).saturating_mul(SECOND_NS);
             *self.lifetimes.moved.entry((second_ns, handle)).or_default() += 1;
         }
     }

@@ -16,9 +16,9 @@ mod read;
 mod restore;
 mod retain;
 
-pub use restore::{StoredBatch, TopicRecord, LOST_TAIL_OFFSETS};
 pub use append::{BatchReceipt, Expect, NewRecord, Options, Receipt};
 pub use read::{Batch, Start};
+pub use restore::{StoredBatch, TopicRecord, LOST_TAIL_OFFSETS};
 
 use crate::batch::Builder;
 use crate::ids;
@@ -419,9 +419,7 @@ impl Log {
     /// Whether something must be sealed at the end of this tick.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        !self.pending.is_empty()
-            || !self.woken.is_empty()
-            || self.disk.as_ref().is_some_and(Disk::is_used)
+        !self.pending.is_empty() || !self.woken.is_empty() || self.disk.as_ref().is_some_and(Disk::is_used)
     }
 
     /// The newest node time the log was told, ns since the Unix epoch.

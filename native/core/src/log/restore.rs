@@ -73,7 +73,9 @@ impl TopicRecord {
             _ => return None,
         };
         let short = |at: usize| bytes[at..at + 4].try_into().map(u32::from_le_bytes).unwrap_or_default();
-        let long = |at: usize| bytes[12 + 8 * at..20 + 8 * at].try_into().map(u64::from_le_bytes).unwrap_or_default();
+        let long = |at: usize| {
+            bytes[12 + 8 * at..20 + 8 * at].try_into().map(u64::from_le_bytes).unwrap_or_default()
+        };
         let config = Config {
             partitions: short(4),
             replicas: short(8),
@@ -283,8 +285,15 @@ mod tests {
 
     #[test]
     fn a_topic_record_comes_back() {
-        let config = Config { partitions: 7, level: Some(Level::Memory), ttl_s: 9, discard_new: true, ..Config::default() };
-        let record = TopicRecord { id: 77, name: (*b"orders.new").into(), config, created_ns: 5, deleted_ns: -1 };
+        let config = Config {
+            partitions: 7,
+            level: Some(Level::Memory),
+            ttl_s: 9,
+            discard_new: true,
+            ..Config::default()
+        };
+        let record =
+            TopicRecord { id: 77, name: (*b"orders.new").into(), config, created_ns: 5, deleted_ns: -1 };
         let (key, bytes) = (77_u64.to_be_bytes(), record.encode());
         assert_eq!(TopicRecord::decode(&key, &bytes), Some(record));
         for at in 0..=RECORD_LEN {

@@ -124,7 +124,8 @@ impl Log {
             let (envelope, total) = self.envelope_at(oldest);
             let end = oldest.base + u64::from(envelope.records_count);
             let too_old = age > 0 && now_ns - envelope.append_ns > seconds(age);
-            let too_much = self.disk.is_none() && bytes_max > 0 && part.bytes > bytes_max && part.index.len() > 1;
+            let too_much =
+                self.disk.is_none() && bytes_max > 0 && part.bytes > bytes_max && part.index.len() > 1;
             if !(too_old || too_much || end <= kept_from) {
                 break;
             }
