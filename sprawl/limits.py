@@ -93,6 +93,17 @@ DISK_VALUE_BYTES_MAX: Final = 65_520
 WINDOW_BYTES_MAX: Final = 1 * GIB
 # Bytes of the state of one topic as `$sys.topics` holds it: it fits into one value of a snapshot.
 TOPIC_STATE_BYTES_MAX: Final = 32 * KIB
+# Bytes of keys, values and texts after which a row group of a segment ends: what a cold read
+# fetches at least.
+SEGMENT_GROUP_BYTES: Final = 4 * MIB
+# Rows of a row group of a segment.
+SEGMENT_GROUP_ROWS_MAX: Final = 65_536
+# Bytes written after which a segment ends; its last row group may reach above it.
+SEGMENT_BYTES_MAX: Final = 64 * MIB
+# Partitions of one segment: its manifest, about 4 MiB then, fits one record.
+SEGMENT_PARTITIONS_MAX: Final = 65_536
+# Segments of one window; a window that needs more cannot be moved.
+SEGMENT_PARTS_MAX: Final = 9_999
 
 SHARED: Final = (
     "PAYLOAD_BYTES_MAX",
@@ -132,6 +143,11 @@ SHARED: Final = (
     "DISK_VALUE_BYTES_MAX",
     "WINDOW_BYTES_MAX",
     "TOPIC_STATE_BYTES_MAX",
+    "SEGMENT_GROUP_BYTES",
+    "SEGMENT_GROUP_ROWS_MAX",
+    "SEGMENT_BYTES_MAX",
+    "SEGMENT_PARTITIONS_MAX",
+    "SEGMENT_PARTS_MAX",
 )
 
 # --- Connections and requests. ---
@@ -267,3 +283,14 @@ DISK_PAGE_BYTES: Final = MIB
 DISK_PAGE_BATCHES_MAX: Final = 4_096
 # Threads that read from disk and build index blocks.
 DISK_READERS_COUNT: Final = 2
+
+# --- The cloud tier. ---
+
+# Seconds between two tries of a step that failed; doubled each time.
+CLOUD_RETRY_S_MIN: Final = 1
+CLOUD_RETRY_S_MAX: Final = 60
+# Times in a row that an object may read back different before the step counts as failed.
+CLOUD_DIFFERS_MAX: Final = 3
+# Seconds between two looks at what no manifest names, and the age at which it is removed.
+JANITOR_INTERVAL_S: Final = 3_600
+JANITOR_OBJECT_AGE_S: Final = 86_400
