@@ -37,9 +37,11 @@ fn build_segments(py: Python<'_>, parts: Vec<View>, topics: Vec<PyTopic>) -> PyR
         .iter()
         .map(|(id, name, lifetimes)| Topic { id: *id, name: name.as_deref(), lifetimes })
         .collect();
-    let built = released(py, total, || segment::build(&slices, &topics, &Bounds::default())).map_err(refused)?;
+    let built =
+        released(py, total, || segment::build(&slices, &topics, &Bounds::default())).map_err(refused)?;
     let segments = built.segments.into_iter();
-    let segments = segments.map(|one| (PyBytes::new(py, &one.manifest.encode()), PyBytes::new(py, &one.data)));
+    let segments =
+        segments.map(|one| (PyBytes::new(py, &one.manifest.encode()), PyBytes::new(py, &one.data)));
     Ok((to_covers(&built.covers), segments.collect()))
 }
 
@@ -146,7 +148,10 @@ impl SegmentManifest {
     }
 
     fn __repr__(&self) -> String {
-        format!("SegmentManifest({}, {} records, {} bytes)", self.inner.key, self.inner.records, self.inner.size)
+        format!(
+            "SegmentManifest({}, {} records, {} bytes)",
+            self.inner.key, self.inner.records, self.inner.size
+        )
     }
 }
 
