@@ -30,6 +30,8 @@ class Budget:
     row: str
     against: str | None = None
     metric: str = "value"
+    #: The peer's figure, where it is another one.
+    against_metric: str = ""
     unit: str = ""
     at_least: float | None = None
     at_most: float | None = None
@@ -110,12 +112,13 @@ def judge(budget: Budget, result: Mapping[str, Any] | None, peer_spread_max: flo
             note = systems.get(name, {}).get("note", f"no {name} in this result")
             return Verdict(budget, "unmeasured", note=note)
     node, measured = systems[NODE], systems[named]
-    if budget.metric not in node["median"] or budget.metric not in measured["median"]:
+    theirs = budget.against_metric or budget.metric
+    if budget.metric not in node["median"] or theirs not in measured["median"]:
         return Verdict(budget, "unmeasured", note=f"no {budget.metric} in this result")
     figure = node["median"][budget.metric]
-    spread = spread_of([sample[budget.metric] for sample in measured["samples"]])
+    spread = spread_of([sample[theirs] for sample in measured["samples"]])
     if budget.against is not None:
-        figure /= measured["median"][budget.metric]
+        figure /= measured["median"][theirs]
         if len(measured["samples"]) < 3:
             return Verdict(budget, "repeat", figure, spread, "fewer than 3 rounds")
         if spread is None or spread > peer_spread_max:

@@ -115,6 +115,9 @@ _ScanEvent: TypeAlias = tuple[
     Literal["whole", "damaged", "hole", "value", "torn"], int, int, str, _Claim | None
 ]
 
+# topic id, partition, offset, append time to begin at (0: at the offset), offset where memory begins
+_Want: TypeAlias = tuple[int, int, int, int, int]
+
 class _WindowHeader(TypedDict):
     first_lsn: int
     end_lsn: int
@@ -381,7 +384,10 @@ def pattern_matches(pattern: str, topic: str) -> bool:
 
 # engine
 
-_Step: TypeAlias = bytes | tuple[bytes | None, int, Request | Reader | None, int] | None
+# Answer bytes; a step with its answers; True: answers wait for the disk; None: more must arrive.
+_Step: TypeAlias = (
+    bytes | tuple[bytes | None, int, Request | Reader | None, int] | Literal[True] | None
+)
 
 @final
 class Engine:
@@ -389,6 +395,9 @@ class Engine:
 
     is_draining: bool
     """Write only: publishes are refused from now on."""
+
+    levels: list[str]
+    """The durability levels offered here, weakest first."""
 
     def __new__(
         cls,
@@ -401,7 +410,10 @@ class Engine:
         node_id: str,
         auto_create: bool = True,
         delete_grace_s: int = 86400,
-    ) -> Engine: ...
+        disk_lsn: int | None = None,
+    ) -> Engine:
+        """``disk_lsn``: there is a disk tier, whose log goes on at this position."""
+
     def connection(self, number: int, is_hot: bool) -> Connection:
         """A parser for a new connection; without ``is_hot`` every request is a cold one."""
 
@@ -416,8 +428,50 @@ class Engine:
     def add_unsent(self, bytes: int) -> None:
         """Counts bytes of large answers that clients left lying, or, negative, took after all."""
 
-    def end_tick(self, now_ns: int) -> tuple[list[int], list[int]]:
-        """Makes everything appended visible: watched partitions that changed, topics that are new."""
+    def end_tick(self, now_ns: int) -> tuple[list[int], list[int], bool]:
+        """Seals everything appended: watched partitions that changed, topics that are new.
+
+        What is for the disk becomes visible with ``synced``; the flag: there is something to take.
+        """
+
+    def mark(self) -> int:
+        """What an answer for everything up to now waits for; 0 without a disk tier."""
+
+    def take_commit(self, bytes_max: int) -> tuple[int, list[Slice], int, int] | None:
+        """First position, bytes, end position and mark of the next ended ticks, one at least.
+
+        None when there are none. For the committer's thread.
+        """
+
+    def synced(self, end_lsn: int, mark: int) -> list[int]:
+        """What ``take_commit`` gave up to here is on disk: watched partitions that show more now."""
+
+    def set_disk_full(self, is_full: bool) -> None:
+        """Whether the disk takes nothing now: publishes at level disk are refused."""
+
+    def window(self, bytes_min: int) -> tuple[int, list[Slice], int] | None:
+        """First position, bytes and end position of what is synced and in no window.
+
+        None when it is less than ``bytes_min`` bytes.
+        """
+
+    def window_sealed(self, end_lsn: int) -> None:
+        """Memory may let go of what lies below ``end_lsn``."""
+
+    def age_out(self, before_ns: int) -> None:
+        """Lets go of chunks in which everything was appended before a time and is in a window."""
+
+    def restore_topics(self, value: _Buffer) -> None:
+        """Topics of one snapshot value. Raises LogDamaged."""
+
+    def restore_batches(self, first_lsn: int, value: _Buffer) -> None:
+        """Batches of one index value in partition order. Raises LogDamaged."""
+
+    def restore_sequences(self, value: _Buffer) -> None:
+        """Slot sequences of one index value in slot order. Raises LogDamaged."""
+
+    def finish_restore(self, unclean_lsns: Sequence[int]) -> None:
+        """Nothing more comes; ``unclean_lsns`` are the ends at which a process did not stop in order."""
 
     def sweep(self, now_ns: int) -> None:
         """Applies retention by age and forgets topics deleted long ago; once a second."""
@@ -425,8 +479,11 @@ class Engine:
     def watch(self, handle: int, waits: bool) -> None:
         """One more (or less) reader waits for a partition."""
 
-    def publish_json(self, topic: str, line: bytes, now_ns: int) -> bytes:
-        """Publishes one message written as a line of NDJSON: a receipt or a problem, as JSON."""
+    def publish_json(self, topic: str, line: bytes, now_ns: int) -> tuple[bytes, int]:
+        """Publishes one message written as a line of NDJSON: a receipt or a problem, as JSON.
+
+        The second member is the mark that a receipt waits for, 0 when it may be given at once.
+        """
 
     def topic_put(
         self, name: str, config: dict[str, object]
@@ -447,11 +504,16 @@ class Engine:
     def topic_undelete(self, name: str) -> bool:
         """Brings the newest deleted topic of this name back; False when it cannot."""
 
-    def message(self, topic_id: str, partition: int, offset: int) -> StoredMessage | None:
-        """One message; raises Expired when it is no longer retained."""
+    def message(
+        self, topic_id: str, partition: int, offset: int, page: Page | None = None
+    ) -> StoredMessage | _Want | None:
+        """One message, or what to read from disk for it and to give as ``page``.
 
-    def message_by_key(self, key: str) -> StoredMessage | None:
-        """The message stored under an idempotency key, while the window holds it."""
+        None when there is no such message; raises Expired when it is no longer retained.
+        """
+
+    def message_by_key(self, key: str) -> tuple[str, int, int] | None:
+        """Topic id, partition and offset stored under an idempotency key, while it is known."""
 
     def stats(self) -> Stats:
         """Counters and gauges."""
@@ -464,6 +526,9 @@ class Connection:
     inside: int
     def receive(self, data: bytes, now_ns: int) -> _Step:
         """Takes what the socket gave: answers, and what the event loop has to do."""
+
+    def release(self, now_ns: int) -> _Step:
+        """Gives the answers that waited for the disk and may leave now; goes on parsing."""
 
     def resume(self, now_ns: int) -> _Step:
         """Goes on with the next request after an answer of the event loop."""
@@ -502,6 +567,12 @@ class Reader:
     keep_alive: bool
     messages: int
     more: bool
+    want: _Want | None
+    """What it needs from disk before the next pull has something to give."""
+
+    def feed(self, page: Page) -> None:
+        """Takes the page that was read for ``want``."""
+
     def pull(self, bytes_max: int, messages_max: int, now_ns: int) -> bytes | None:
         """What follows the cursor, at least one message when there is one."""
 
@@ -516,6 +587,22 @@ class Reader:
 
     def adopt(self, topics: list[int]) -> bool:
         """Takes new topics of a pattern in; raises InvalidRequest above 64 partitions."""
+
+@final
+class Page:
+    """Verified batches of one partition that were read from disk."""
+
+    end: int
+    """Offset after what the page covers."""
+
+    def __new__(
+        cls, want: _Want, end: int, parts: Sequence[bytes], gaps: Sequence[tuple[int, int]]
+    ) -> Page:
+        """A page over ``[want's offset, end)`` from whole envelopes with their batches, in order.
+
+        ``gaps`` are the offsets that are damaged. Raises ValueError for bytes that do not hold or
+        are of another partition. Runs without the interpreter.
+        """
 
 @final
 class Slice:

@@ -62,6 +62,7 @@ _RECORDS: Final = (
     Record("head_too_large", 431, False, "Request head too large"),
     Record("not_available", 501, False, "Not available in this version"),
     Record("busy", 503, True, "Server is too busy"),
+    Record("disk_behind", 503, True, "Disk behind"),
     Record("draining", 503, True, "Draining"),
     Record("storage_full", 507, True, "Storage full"),
     # Answered by the cold paths only.
@@ -103,6 +104,13 @@ _RECORDS: Final = (
     # Met below the edges, by the disk tier.
     Record("disk_failed", 0, False, "Disk failed", "unknown"),
     Record("log_damaged", 0, False, "Log damaged"),
+    # Met below the edges, by the cloud tier and the worker process.
+    Record("object_not_found", 0, False, "Object not found"),
+    Record("object_exists", 0, False, "Object exists"),
+    Record("object_damaged", 0, True, "Object damaged"),
+    Record("store_refused", 0, False, "Object store refused"),
+    Record("store_unreachable", 0, True, "Object store unreachable", "unknown"),
+    Record("worker_lost", 0, True, "Worker process lost", "unknown"),
 )
 
 REGISTRY: Final[Mapping[str, Record]] = MappingProxyType({r.code: r for r in _RECORDS})
@@ -270,6 +278,42 @@ class LogDamaged(SprawlError):
     default_code = "log_damaged"
 
 
+class ObjectNotFound(SprawlError):
+    """The object store has no object of this key."""
+
+    default_code = "object_not_found"
+
+
+class ObjectExists(SprawlError):
+    """An object of this key was there before, and the caller asked to make a new one."""
+
+    default_code = "object_exists"
+
+
+class ObjectDamaged(SprawlError):
+    """What the object store holds or gave is not what was stored."""
+
+    default_code = "object_damaged"
+
+
+class StoreRefused(SprawlError):
+    """The object store says no: keys, rights, clocks, names. A person has to change something."""
+
+    default_code = "store_refused"
+
+
+class StoreUnreachable(SprawlError):
+    """The object store gave no sound answer in time; a write may have happened."""
+
+    default_code = "store_unreachable"
+
+
+class WorkerLost(SprawlError):
+    """The worker process ended before it answered; what it was asked may have happened."""
+
+    default_code = "worker_lost"
+
+
 class InternalError(SprawlError):
     """A defect of this program (500)."""
 
@@ -365,6 +409,12 @@ _BY_CODE: Final[Mapping[str, type[SprawlError]]] = {
     "task_failed": TaskFailed,
     "disk_failed": DiskFailed,
     "log_damaged": LogDamaged,
+    "object_not_found": ObjectNotFound,
+    "object_exists": ObjectExists,
+    "object_damaged": ObjectDamaged,
+    "store_refused": StoreRefused,
+    "store_unreachable": StoreUnreachable,
+    "worker_lost": WorkerLost,
 }
 
 

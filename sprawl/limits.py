@@ -72,6 +72,8 @@ FETCH_BYTES_MAX: Final = 16 * MIB
 # Bytes of batches that one pull looks at beyond what it gives; what is behind waits for the next
 # turn of the loop.
 READ_LOOK_BYTES_MAX: Final = 256 * KIB
+# Gaps that one plain answer to a read tells; what is behind them waits for the next read.
+READ_GAPS_MAX: Final = 32
 # Seconds for which a plain read that does not wait looks for its first match; then it answers with
 # an empty page and a cursor that has moved.
 READ_LOOK_S_MAX: Final = 1
@@ -134,6 +136,7 @@ SHARED: Final = (
     "FETCH_MESSAGES_MAX",
     "FETCH_BYTES_MAX",
     "READ_LOOK_BYTES_MAX",
+    "READ_GAPS_MAX",
     "READ_LOOK_S_MAX",
     "FETCH_WAIT_S_MAX",
     "COLD_BODY_BYTES_MAX",
@@ -167,6 +170,8 @@ WRITE_BUFFER_BYTES_RESUME: Final = 64 * KIB
 PENDING_INPUT_BYTES_MAX: Final = 64 * KIB
 # Bytes a stream takes from the log at once.
 STREAM_PULL_BYTES: Final = 64 * KIB
+# Seconds that an answer waits for the disk; then 504 `publish_timeout`, outcome unknown, and closed.
+PUBLISH_TIMEOUT_S: Final = 15
 # Seconds from the first byte of a request head to its last; then 408 and closed.
 HEAD_TIMEOUT_S: Final = 10
 # Seconds a client has to take the last answers of a connection that closes; then they are dropped.
@@ -247,6 +252,53 @@ DISK_FULL_RETRY_S: Final = 1.0
 READER_CHECK_INTERVAL_S: Final = 60.0
 # Seconds that a read waits while the log is opened again.
 LOG_REOPEN_TIMEOUT_S: Final = 5.0
+
+# --- Cloud tier. ---
+
+# Bytes of one object; it is put with one request, so that a kill leaves no parts behind.
+OBJECT_BYTES_MAX: Final = 512 * MIB
+# Bytes of an object's key (the bound of S3 itself).
+OBJECT_KEY_BYTES_MAX: Final = 1_024
+# Objects in one page of a list (the bound of S3 itself).
+OBJECTS_PAGE_MAX: Final = 1_000
+# Bytes of an answer that is not an object: lists and error documents; more is no sound answer.
+STORE_ANSWER_BYTES_MAX: Final = 16 * MIB
+# Bytes sent or taken between two looks at the deadline and the bandwidth.
+STORE_PIECE_BYTES: Final = 64 * KIB
+# Connections to the object store; a call above waits for one until its deadline.
+STORE_CONNECTIONS_MAX: Final = 8
+# Seconds without a byte from the object store after which one attempt is given up.
+STORE_IDLE_TIMEOUT_S: Final = 10.0
+# Seconds between two attempts of one call: doubled from the first to the second, with jitter.
+STORE_RETRY_S_MIN: Final = 0.05
+STORE_RETRY_S_MAX: Final = 2.0
+
+# --- Worker process. ---
+
+# Threads of the worker process, and how many of them background work may hold: the rest is kept for
+# cold reads.
+WORKER_THREADS_COUNT: Final = 6
+WORKER_BACKGROUND_MAX: Final = 4
+# Requests given to the worker and not answered; one more is 503 `busy`.
+WORKER_REQUESTS_MAX: Final = 256
+# Bytes of the bodies of those requests together; more is 503 `busy`.
+WORKER_REQUEST_BYTES_MAX: Final = 256 * MIB
+# Bytes of one frame's head, and of its body.
+WORKER_HEAD_BYTES_MAX: Final = 1 * MIB
+WORKER_BODY_BYTES_MAX: Final = OBJECT_BYTES_MAX
+# Bytes written to the worker at once.
+WORKER_PIECE_BYTES: Final = 256 * KIB
+# Seconds between the end of the worker and its next start: doubled from the first to the second,
+# and the first again once it has lived as long as the third.
+WORKER_RESTART_S_MIN: Final = 0.1
+WORKER_RESTART_S_MAX: Final = 10.0
+WORKER_SOUND_S: Final = 60.0
+# Seconds after its deadline at which a request without an answer ends the worker: it hangs.
+WORKER_STUCK_S: Final = 10.0
+# Seconds that the worker has to end by itself; then it is killed.
+WORKER_STOP_S: Final = 5.0
+# Added to the niceness of the worker: the node comes first.
+WORKER_NICENESS: Final = 5
 
 # --- The node's own life. ---
 

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -269,9 +270,29 @@ def stalled(system: System, arguments: Sequence[str], seconds: float) -> Sample:
     }
 
 
+def raw_append(seconds: float) -> Sample:
+    """One writer that appends 4 KiB and syncs, again and again, on the disk that the servers use."""
+    block = b"x" * 4096
+    took_us = []
+    with tempfile.TemporaryDirectory() as folder:
+        handle = os.open(f"{folder}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            began = time.perf_counter()
+            os.write(handle, block)
+            os.fdatasync(handle)
+            took_us.append((time.perf_counter() - began) * 1e6)
+        os.close(handle)
+    took_us.sort()
+    at = lambda share: took_us[int(share * (len(took_us) - 1))]  # noqa: E731 - two uses, one line
+    return {"value": len(took_us) / seconds, "p50_us": at(0.5), "p99_us": at(0.99)}
+
+
 def take(row: Row, name: str, seconds: float) -> Sample:
     """One sample of ``row`` for the system ``name``; raises ``Missing``, ``Invalid`` or ``NotReady``."""
-    system, arguments = SYSTEMS[name], row.loads[name]
+    system, arguments = SYSTEMS[row.runs.get(name, name)], row.loads[name]
+    if name == "raw-append":
+        return raw_append(seconds)
     match row.how:
         case "rate":
             return under_load(system, arguments, seconds)

@@ -5,7 +5,7 @@ deliveries) per second.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 NODE = "sprawl"
 #: Window per connection and messages per write of native publishers; the node's pipeline is the same.
@@ -27,6 +27,8 @@ class Row:
     how: str = "rate"
     #: The bytes of a message that are not overhead (``retain``, per topic).
     payload_bytes: int = 0
+    #: The system that runs under a name of ``loads``, where that is not the one of this name.
+    runs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def peers(self) -> Sequence[str]:
@@ -137,6 +139,34 @@ def delivery_rows() -> list[Row]:
     return rows
 
 
+def disk_rows() -> list[Row]:
+    """Publishes that are answered after their fsync, against peers that do the same."""
+    rows = []
+    for count in (1, 64, 256):
+        single = f"--connections {count} --batch 1 --window 1"
+        loads = {
+            NODE: words(f"http-post --connections {count} --path /v1/topics/t/messages"),
+            "redis-always": words(f"redis-xadd {single}"),
+        }
+        if count == 64:
+            loads["jetstream-always"] = words(f"jetstream-pub {single}")
+            loads["raw-append"] = ()
+        title = f"single publish at disk, 128 B, {count} connections"
+        rows.append(Row(f"disk-{count}", title, "messages/s", loads, runs={NODE: "sprawl-disk"}))
+    batches = f"--connections 16 --batch {BATCH} --window {WINDOW}"
+    post = f"http-post --connections 16 --form binary --batch {BATCH} --pipeline {WINDOW // BATCH}"
+    loads = {NODE: words(post), "redis-always": words(f"redis-xadd {batches}")}
+    title = f"binary batches of {BATCH} x 128 B at disk, pipelined"
+    rows.append(Row("disk-batch", title, "messages/s", loads, runs={NODE: "sprawl-disk"}))
+    loads = {
+        NODE: words(f"{post} --path /v1/topics/t/messages?durability=memory"),
+        "redis-everysec": words(f"redis-xadd {batches}"),
+    }
+    title = f"binary batches of {BATCH} x 128 B at memory, written behind, pipelined"
+    rows.append(Row("disk-behind", title, "messages/s", loads, runs={NODE: "sprawl-disk"}))
+    return rows
+
+
 def memory_rows() -> list[Row]:
     """Bytes that stay: idle, per topic, per message, per reader; and the time to ready."""
     alone = dict.fromkeys((NODE, "nats", "redis", "nchan", "mosquitto"), ())
@@ -214,5 +244,12 @@ PRODUCER = Row(
 
 ROWS = {
     row.name: row
-    for row in [*publish_rows(), *batch_rows(), PRODUCER, *delivery_rows(), *memory_rows()]
+    for row in [
+        *publish_rows(),
+        *batch_rows(),
+        PRODUCER,
+        *delivery_rows(),
+        *disk_rows(),
+        *memory_rows(),
+    ]
 }

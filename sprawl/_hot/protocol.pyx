@@ -28,6 +28,7 @@ from sprawl.limits import (
     HEAD_TIMEOUT_S,
     HEARTBEAT_S,
     PENDING_INPUT_BYTES_MAX,
+    PUBLISH_TIMEOUT_S,
     STREAM_PULL_BYTES,
     WRITE_BUFFER_BYTES_MAX,
     WRITE_BUFFER_BYTES_RESUME,
@@ -257,7 +258,8 @@ cdef class Listener:
     # Ticks
 
     cdef void schedule(self):
-        if not self.tick_scheduled:
+        # A port that takes no publishes ends no tick: it would take the wake-ups of the other's readers.
+        if self.is_hot and not self.tick_scheduled:
             self.tick_scheduled = True
             self.loop.call_soon(self._end_tick)
 
@@ -317,6 +319,10 @@ cdef class Listener:
         self.unsynced.append((mark, callback))
         self.schedule()
 
+    def read_page(self, want, done):
+        """Reads a page from disk and calls ``done`` with it, ``None`` when it cannot be read."""
+        self.read_disk(want, done)
+
     def fetch(self, reader, callback):
         """Reads from disk what ``reader`` wants and calls ``callback(is_fed)``; False when it wants nothing."""
         want = reader.want
@@ -369,6 +375,9 @@ cdef class Listener:
         for protocol in list(self.owing):
             if protocol.take_by_ns <= now:
                 protocol.judge_taking()
+        for protocol in list(self.held):
+            if protocol.held_since_ns + <long long>PUBLISH_TIMEOUT_S * SECOND_NS <= now:
+                protocol.give_up()
         for protocol in list(self.closing):
             if protocol.due_ns <= now:
                 protocol.abort()
@@ -434,6 +443,7 @@ cdef class Protocol:
     cdef bint pump_scheduled
     cdef bint is_held
     cdef bint is_fetching
+    cdef long long held_since_ns
 
     def __cinit__(self, Listener listener):
         self.listener = listener
@@ -647,8 +657,16 @@ cdef class Protocol:
         """Answers wait for the disk: the next commit that covers them lets them go."""
         if not self.is_held:
             self.is_held = True
+            self.held_since_ns = self.listener.now()
             self.listener.held.append(self)
         self.check_inside()
+
+    cdef void give_up(self):
+        self.listener.held.remove(self)
+        self.is_held = False
+        if self.is_open:
+            self.transport.write(self.connection.give_up(self.listener.now()))
+            self.shut()
 
     cdef void release(self):
         if not self.is_open:
@@ -680,7 +698,9 @@ cdef class Protocol:
         step = self.connection.resume(self.listener.now())
         if not self.is_paused:
             self.set_reading(True)
-        if step is None or type(step) is bytes:
+        if step is True:
+            self.hold()
+        elif step is None or type(step) is bytes:
             if step is not None:
                 self.transport.write(step)
             self.check_inside()

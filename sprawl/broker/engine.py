@@ -7,7 +7,11 @@ is ``sprawl._native.Engine``, bound directly: its methods are called without a w
 slow twin.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NotRequired, Protocol, TypedDict
+
+from sprawl._native import Page
+from sprawl.log.reads import Want
 
 
 class PartitionInfo(TypedDict):
@@ -51,7 +55,7 @@ class TopicSummary(TypedDict):
 
 
 class StoredMessage(TypedDict):
-    """One record as stored. The last three members come only with a look-up by a given id."""
+    """One record as stored."""
 
     topic: str
     payload: bytes
@@ -61,9 +65,6 @@ class StoredMessage(TypedDict):
     timestamp_ms: int
     ttl_s: int | None
     append_ns: int
-    topic_id: NotRequired[str]
-    partition: NotRequired[int]
-    offset: NotRequired[int]
 
 
 class Stats(TypedDict):
@@ -115,6 +116,13 @@ class Reader(Protocol):
 class Engine(Protocol):
     """The log and its topics."""
 
+    @property
+    def levels(self) -> Sequence[str]:
+        """The durability levels that this node offers, weakest first."""
+
+    def mark(self) -> int:
+        """What an answer for everything up to now waits for; 0 without a disk tier."""
+
     def topic_put(
         self, name: str, config: dict[str, object]
     ) -> Literal["created", "updated", "same"]:
@@ -139,11 +147,20 @@ class Engine(Protocol):
     def topic_undelete(self, name: str) -> bool:
         """Brings a deleted topic back; False when there is nothing to bring back."""
 
-    def message(self, topic_id: str, partition: int, offset: int) -> StoredMessage | None:
-        """One message, ``None`` when unknown; raises Expired when it is gone by age."""
+    def message(
+        self, topic_id: str, partition: int, offset: int, page: Page | None = None
+    ) -> StoredMessage | Want | None:
+        """One message, ``None`` when unknown; raises Expired when it is gone by age.
 
-    def message_by_key(self, key: str) -> StoredMessage | None:
-        """The message published with this idempotency key, while the window holds it."""
+        A ``Want`` when memory let go of it: the page that is read for it is to be given with the
+        same question.
+        """
+
+    def message_by_key(self, key: str) -> tuple[str, int, int] | None:
+        """Topic id, partition and offset of what was published with this idempotency key.
+
+        While the window holds it, else ``None``.
+        """
 
     def reader(
         self, topic: str, query: bytes, form: str, last_event_id: str | None, now_ns: int
@@ -154,8 +171,11 @@ class Engine(Protocol):
         ``ndjson`` (a message a line). Raises InvalidRequest, NotFound, Expired.
         """
 
-    def publish_json(self, topic: str, line: bytes, now_ns: int) -> bytes:
-        """Publishes one NDJSON publish object; the result is a receipt or a problem, as JSON."""
+    def publish_json(self, topic: str, line: bytes, now_ns: int) -> tuple[bytes, int]:
+        """Publishes one NDJSON publish object; the result is a receipt or a problem, as JSON.
+
+        With it the mark that has to be synced before the receipt is true, 0 when it is already.
+        """
 
     def stats(self) -> Stats:
         """The engine's counters, gauges and histograms."""

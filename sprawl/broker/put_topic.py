@@ -12,9 +12,7 @@ from sprawl.broker.topic_name import check_topic_name
 from sprawl.errors import InvalidRequest, NotAvailable
 
 DURABILITIES: Final = ("default", "memory", "disk", "quorum", "quorum-disk", "cloud")
-"""The levels that may be asked for; a node with one replica and no disk offers the first two."""
-
-_OFFERED: Final = ("default", "memory")
+"""The levels that there are; ``Engine.levels`` are those that this node offers."""
 
 
 def put_topic(
@@ -22,18 +20,20 @@ def put_topic(
 ) -> Literal["created", "updated", "same"]:
     """Creates the topic, or makes its configuration this; absent members stay as they are.
 
-    Raises InvalidRequest, Conflict (fewer partitions), NotAvailable (compaction).
+    Raises InvalidRequest (a level that is not offered, too), Conflict (fewer partitions),
+    NotAvailable (compaction).
     """
     check_topic_name(name)
     if config.get("compaction") is True:
         raise NotAvailable("compaction is not in this version", location="/compaction")
     durability = config.get("durability", "default")
-    if durability not in _OFFERED:
+    offered = engine.levels
+    if durability != "default" and durability not in offered:
         raise InvalidRequest(
-            f"durability {durability!r} needs a disk or further replicas; offered is memory",
+            f"durability {durability!r} is not offered by this node: {' and '.join(offered)} are",
             code="durability_unavailable",
             location="/durability",
-            members={"offered": ["memory"]},
+            members={"offered": list(offered)},
         )
     return engine.topic_put(name, _without_nulls(config))
 

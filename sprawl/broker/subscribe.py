@@ -36,6 +36,12 @@ class Wakeups(Protocol):
     def unwatch(self, reader: object) -> None:
         """Ends the calls."""
 
+    def fetch(self, reader: object, callback: Callable[[bool], None]) -> bool:
+        """Reads from disk what the reader wants, then calls back whether it was fed.
+
+        False when it wants nothing from disk.
+        """
+
 
 class NoWakeups:
     """For a node without a listener yet: nothing is ever new."""
@@ -45,6 +51,10 @@ class NoWakeups:
 
     def unwatch(self, reader: object) -> None:
         """Does nothing."""
+
+    def fetch(self, reader: object, callback: Callable[[bool], None]) -> bool:  # noqa: ARG002
+        """Wants nothing."""
+        return False
 
 
 @dataclass(slots=True)
@@ -73,6 +83,7 @@ class _Feed:
 
     reader: Reader
     members: set[str] = field(default_factory=set)
+    is_fetching: bool = False
     second: int = -1
     lines_left: int = LOG_LINES_PER_EVENT_S_MAX
 
@@ -151,7 +162,7 @@ class Subscriptions:
     def deliver(self, topic: str) -> None:
         """Gives what is new on a topic to its subscriptions, within this second's bound."""
         feed = self._feeds.get(topic)
-        if feed is None:
+        if feed is None or feed.is_fetching:
             return
         now_ns = self._now_ns()
         self._touch(feed, now_ns)
@@ -166,9 +177,25 @@ class Subscriptions:
                 feed.lines_left -= 1
             if not feed.reader.more:
                 return
+            if document is None:
+                fetched = partial(self._fetched, topic, feed, feed.reader)
+                feed.is_fetching = self._wakeups.fetch(feed.reader, fetched)
+                if feed.is_fetching:
+                    return
         # More than may be told: go on from the end instead of reading what nobody will see.
         self._wakeups.unwatch(feed.reader)
         self._open(topic, feed, now_ns)
+
+    def _fetched(self, topic: str, feed: _Feed, reader: Reader, is_fed: bool) -> None:
+        if self._feeds.get(topic) is not feed or feed.reader is not reader:
+            return
+        feed.is_fetching = False
+        if is_fed:
+            self.deliver(topic)
+        else:
+            # What the disk cannot give is skipped: these deliveries are for a log.
+            self._wakeups.unwatch(reader)
+            self._open(topic, feed, self._now_ns())
 
     def _touch(self, feed: _Feed, now_ns: int) -> None:
         for member in feed.members:

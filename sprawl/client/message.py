@@ -103,10 +103,18 @@ class _Wire(msgspec.Struct, frozen=True):
     base64: str | None = None
 
 
+class _Gap(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    partition: int
+    from_: int
+    to: int
+    reason: str
+
+
 class _Page(msgspec.Struct, frozen=True):
     messages: list[_Wire]
     cursor: str
     up_to_date: bool
+    gaps: list[_Gap] = []
 
 
 _PAGE = msgspec.json.Decoder(_Page)
@@ -141,7 +149,12 @@ def _message(wire: _Wire, topic: str) -> Message:
     )
 
 
-def page_of(body: bytes, topic: str) -> tuple[list[Message], str, bool]:
-    """(messages, cursor, is up to date) of a JSON read. Raises msgspec.DecodeError, ValueError."""
+def page_of(body: bytes, topic: str) -> tuple[list[Message], str, bool, list[str]]:
+    """(messages, cursor, is up to date, gaps) of a JSON read; a gap as ``Sprawl-Gap`` has it.
+
+    Raises msgspec.DecodeError, ValueError.
+    """
     page = _PAGE.decode(body)
-    return [_message(wire, topic) for wire in page.messages], page.cursor, page.up_to_date
+    gaps = [f"{gap.partition};{gap.from_}-{gap.to};{gap.reason}" for gap in page.gaps]
+    messages = [_message(wire, topic) for wire in page.messages]
+    return messages, page.cursor, page.up_to_date, gaps

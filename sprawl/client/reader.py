@@ -2,7 +2,8 @@
 
 In: where to begin. Out: messages. Invariants: ``cursor`` never runs ahead of what was handed out;
 an error in between costs nothing, the next page begins where the last one ended; messages that
-retention took before they were read are never skipped silently (``offset_expired``).
+retention took before they were read are never skipped silently (``offset_expired``), nor are those
+that a node has lost (``log_damaged``).
 One partition is read as stored batches, several (or a pattern) as JSON.
 """
 
@@ -21,7 +22,7 @@ from sprawl.client.codec import cursor_decode, cursor_encode, decode_batches, to
 from sprawl.client.http import Request, Response
 from sprawl.client.message import Message, page_of
 from sprawl.client.partitions import Partitions
-from sprawl.errors import BadAnswer, Expired, SprawlError
+from sprawl.errors import BadAnswer, Expired, LogDamaged, SprawlError
 
 OnGap = Literal["raise", "skip"]
 
@@ -33,6 +34,7 @@ class _Page(NamedTuple):
     messages: list[Message]
     cursor: str
     is_up_to_date: bool
+    gaps: list[str]
 
 
 class Reader:
@@ -176,13 +178,21 @@ class Reader:
         if self._is_binary is None:
             self._is_binary = await self._has_one_partition()
         try:
-            return await self._ask(f"cursor:{self._cursor}" if self._cursor else self._from)
+            page = await self._ask(f"cursor:{self._cursor}" if self._cursor else self._from)
         except Expired as error:
             cursor = _cursor_after_gap(error)
             if self._on_gap == "raise" or not cursor:
                 raise
             self.gaps_count += 1
-            return _Page([], cursor, is_up_to_date=False)
+            return _Page([], cursor, is_up_to_date=False, gaps=[])
+        if page.gaps and self._on_gap == "raise":
+            gaps = ", ".join(page.gaps)
+            raise LogDamaged(
+                f"messages of {self._topic} are lost: {gaps}; on_gap='skip' goes on",
+                members={"cursor": page.cursor},
+            )
+        self.gaps_count += len(page.gaps)
+        return page
 
     async def _has_one_partition(self) -> bool:
         if any(sign in self._topic for sign in "*>"):
@@ -220,8 +230,7 @@ class Reader:
             raise BadAnswer(f"page of {self._topic} not understood: {error}") from error
 
     def _json(self, response: Response) -> _Page:
-        messages, cursor, is_up_to_date = page_of(response.body, self._topic)
-        return _Page(messages, cursor, is_up_to_date)
+        return _Page(*page_of(response.body, self._topic))
 
     def _binary(self, response: Response, from_: str) -> _Page:
         """Stored batches whole: what lies before the place asked for is left out."""
@@ -249,7 +258,8 @@ class Reader:
             )
             if offset >= start
         ]
-        return _Page(messages, cursor, is_up_to_date)
+        gaps = response.headers.get("sprawl-gap")
+        return _Page(messages, cursor, is_up_to_date, gaps.split(", ") if gaps else [])
 
 
 def _start_of(from_: str) -> int:

@@ -72,7 +72,8 @@ class Application:
             shape = endpoint.shape
             call = await _read(endpoint, request, self._context, request_id)
             assert endpoint.handler is not None
-            return endpoint.handler(call)
+            answer = endpoint.handler(call)
+            return answer if isinstance(answer, Response) else await answer
         except _MethodRefused as refused:
             error: SprawlError = refused.error
             return self._refuse(error, shape, request, request_id, allow=refused.allow)

@@ -1,15 +1,16 @@
 """One cold request as its handler sees it, and what handlers may use.
 
 In: an ASGI request that the dispatcher has read and checked. Out: ``Call`` and ``Context``.
-Invariant: a handler is a function of its call; it does not wait.
+Invariant: a handler is a function of its call; it waits for the disk tier and for nothing else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 
+from sprawl.broker.disk_waits import DiskWaits
 from sprawl.broker.engine import Engine, Stats
 from sprawl.broker.subscribe import Subscriptions
 from sprawl.edge.node_view import NodeView
@@ -30,6 +31,7 @@ class Context:
     engine: Engine
     view: NodeView
     subscriptions: Subscriptions
+    disk: DiskWaits = field(default_factory=DiskWaits)
     document: bytes = b"{}"
     listener_stats: Callable[[], ListenerStats] = ListenerStats
     is_health_port: bool = False
@@ -73,6 +75,10 @@ class Call:
         """The node."""
         return self.context.view
 
+    async def settled(self) -> None:
+        """Returns once everything that was done up to now is as durable as this node makes it."""
+        await self.context.disk.synced(self.engine.mark())
 
-Handler = Callable[[Call], Response]
-"""Answers one call or raises a ``SprawlError``."""
+
+Handler = Callable[[Call], Response | Awaitable[Response]]
+"""Answers one call, at once or after a wait for the disk, or raises a ``SprawlError``."""

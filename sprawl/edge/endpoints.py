@@ -187,7 +187,9 @@ def _v1() -> Iterator[Endpoint]:
         method="GET",
         path=stream,
         name="read",
-        summary="Read messages, as a page, an event stream or over a WebSocket.",
+        summary="Read messages, as a page, an event stream or over a WebSocket. Offsets that the node"
+        " has lost are named: `gaps` in a JSON page, `Sprawl-Gap: partition;from-to;reason, …` with"
+        " batches, a `gap` in a stream.",
         answered="hot",
         parameters=_READ,
         answers={200: "Messages"},

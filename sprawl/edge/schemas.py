@@ -187,7 +187,18 @@ SCHEMAS: Final[dict[str, Schema]] = {
             **_MESSAGE_VALUE,
         },
     ),
-    "Messages": answer({"messages": listed(ref("Message")), "cursor": TEXT, "up_to_date": FLAG}),
+    "Gap": answer(
+        {
+            "partition": COUNT,
+            "from": COUNT,
+            "to": COUNT,
+            "reason": {"type": "string", "enum": ["damaged", "lost_tail"]},
+        }
+    ),
+    "Messages": answer(
+        {"messages": listed(ref("Message")), "cursor": TEXT, "up_to_date": FLAG},
+        {"gaps": listed(ref("Gap"))},
+    ),
     "PublishMessage": request({}, _PUBLISH_MEMBERS),
     "PublishBatch": request(
         {

@@ -11,7 +11,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from sprawl._native import Page
 from sprawl.edge.caps import ConnectionCaps
+from sprawl.log.reads import Want
 
 Spawn = Callable[[str, Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 """Starts a named task under the node's supervision."""
@@ -109,13 +111,22 @@ class Host(Protocol):
 
 
 class Watcher(Protocol):
-    """Tells readers of the log that there is something new."""
+    """Tells readers of the log that there is something new, and publishers that it is on disk."""
 
     def watch(self, reader: object, callback: Callable[[], None]) -> None:
         """Calls ``callback`` once per tick in which the reader has new data, until unwatched."""
 
     def unwatch(self, reader: object) -> None:
         """Ends the calls; harmless when the reader is not watched."""
+
+    def fetch(self, reader: object, callback: Callable[[bool], None]) -> bool:
+        """Reads from disk what the reader wants, then calls back whether it was fed.
+
+        False when it wants nothing from disk: then nothing is called.
+        """
+
+    def when_synced(self, mark: int, callback: Callable[[], None]) -> None:
+        """Calls ``callback`` once ``mark`` is on disk, in the order of the calls."""
 
 
 class Listener(Watcher, Protocol):
@@ -124,6 +135,19 @@ class Listener(Watcher, Protocol):
     @property
     def factory(self) -> Callable[[], asyncio.BaseProtocol]:
         """Makes the protocol of one connection."""
+
+    def use_disk(
+        self,
+        wake_committer: Callable[[], None],
+        read_disk: Callable[[Want, Callable[[Page | None], None]], None],
+    ) -> None:
+        """Connects the disk tier: who is woken when there is something to write, who reads."""
+
+    def synced(self, end_lsn: int, mark: int) -> None:
+        """Everything up to ``mark`` is on disk: what waited for it goes on."""
+
+    def read_page(self, want: Want, done: Callable[[Page | None], None]) -> None:
+        """Reads a page from disk and calls ``done`` with it, None when it cannot be read."""
 
     def histograms(self) -> dict[str, tuple[list[int], int]]:
         """Time spent per stage: name → (counts by powers of two, sum in nanoseconds)."""

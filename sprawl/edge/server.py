@@ -14,6 +14,7 @@ from functools import partial
 from socket import socket
 from typing import Final
 
+from sprawl.broker.disk_waits import DiskWaits
 from sprawl.broker.engine import Engine
 from sprawl.broker.subscribe import Delivery, Subscriptions
 from sprawl.edge.app import build_app, openapi_bytes
@@ -44,7 +45,7 @@ class EdgeServer:
         new_listener: NewListener,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         caps: ConnectionCaps | None = None,
-        connected: Callable[[Listener], None] = lambda listener: None,
+        connected: Callable[[Listener], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._view = view
@@ -56,6 +57,7 @@ class EdgeServer:
         self._health_caps = ConnectionCaps(HEALTH_CONNECTIONS_MAX, HEALTH_CONNECTIONS_MAX)
         self._ports: list[_Port] = []
         self._timers: list[asyncio.Task[None]] = []
+        self._disk = DiskWaits()
         self._subscriptions = Subscriptions(
             engine, now_ns=view.now_ns, new_id=new_id, on_delivery=self._on_delivery
         )
@@ -81,6 +83,7 @@ class EdgeServer:
         """Begins to accept on bound sockets; after return a client is answered."""
         main = self._port(is_health_port=False)
         self._subscriptions.attach(main.listener)
+        self._disk.attach(main.listener)
         self._connected(main.listener)
         await main.listen(self._loop, http_sockets)
         if health_sockets:
@@ -117,6 +120,7 @@ class EdgeServer:
             engine=self._engine,
             view=self._view,
             subscriptions=self._subscriptions,
+            disk=self._disk,
             document=openapi_bytes(self._view.version),
             listener_stats=self.stats,
             is_health_port=is_health_port,

@@ -10,6 +10,7 @@ import logging
 from typing import Final
 
 from sprawl._native import Page
+from sprawl.errors import LogDamaged
 from sprawl.limits import DISK_PAGE_BATCHES_MAX, DISK_PAGE_BYTES
 from sprawl.log.store import Damage, LogStore
 from sprawl.log.windows import Located, Windows
@@ -23,8 +24,25 @@ Want = tuple[int, int, int, int, int]
 def read_page(store: LogStore, windows: Windows, want: Want) -> Page:
     """The batches that ``want`` asks for, as many as a page takes.
 
-    Raises DiskFailed when the disk cannot be read.
+    Where an index or the store itself is damaged, all that was asked for is a gap. Raises DiskFailed
+    when the disk cannot be read.
     """
+    try:
+        return _read_page(store, windows, want)
+    except LogDamaged as error:
+        topic_id, partition, offset, _, end = want
+        _log.error(
+            "damaged log: topic id %x, partition %d, offsets %d to %d cannot be found: %s",
+            topic_id,
+            partition,
+            offset,
+            end,
+            error,
+        )
+        return Page(want, end, [], [(offset, end)])
+
+
+def _read_page(store: LogStore, windows: Windows, want: Want) -> Page:
     topic_id, partition, offset, since_ns, end = want
     found = (
         windows.batches_since(topic_id, partition, since_ns)
@@ -58,9 +76,7 @@ def read_page(store: LogStore, windows: Windows, want: Want) -> Page:
         return _checked(want, covered, located, parts)
 
 
-def _checked(
-    want: Want, covered: int, located: list[Located], parts: list[bytes | Damage]
-) -> Page:
+def _checked(want: Want, covered: int, located: list[Located], parts: list[bytes | Damage]) -> Page:
     sound, gaps = [], []
     for batch, part in zip(located, parts, strict=True):
         if isinstance(part, Damage):

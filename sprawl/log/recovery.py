@@ -8,23 +8,33 @@ docs/design/disk.md.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sprawl._native import LogScan, build_window, check_index_value, window_header
 from sprawl.errors import LogDamaged
+from sprawl.log.starts import Starts, ended_in_order, start_state
 from sprawl.log.store import Damage, Item, LogStore
 from sprawl.log.windows import Window, window_of
 
 _log: Final = logging.getLogger("sprawl.log")
 _HEADER, _PARTITIONS, _SLOTS, _BLOOM, _SNAPSHOT = range(5)
 UNCLEAN_STATE: Final = b"unclean"
-"""State: the ends of the log at which a process did not stop in order, 8 bytes each."""
+"""State: the ends of the log at which a process did not stop in order, and how often there."""
+
+DAMAGED_STATE: Final = b"damaged"
+"""State: where bytes ended that a start found to hold no whole batch, and 1."""
+
+_COUNTED: Final = struct.Struct("<QQ")
 
 
 class Engine(Protocol):
     """What takes the log up; the compiled engine is bound directly."""
+
+    def begin_restore(self, first_lsn: int) -> None:
+        """Where the oldest window begins."""
 
     def restore_topics(self, value: bytes) -> None:
         """Topics of one snapshot value."""
@@ -35,24 +45,27 @@ class Engine(Protocol):
     def restore_sequences(self, value: bytes) -> None:
         """Slot sequences of one index value in slot order."""
 
-    def finish_restore(self, unclean_lsns: Sequence[int]) -> None:
-        """Nothing more comes."""
+    def finish_restore(
+        self, unclean: Sequence[tuple[int, int]], damaged_lsns: Sequence[int]
+    ) -> int | None:
+        """Nothing more comes; the id of a topic that has batches and no record, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A log as it lies on disk.
 
-    ``tail`` are the index values of a window made of what was not sealed, to be put;
-    ``unclean_lsns`` where the log ended each time without order, this time included.
+    ``tail`` are the index values of a window made of what was not sealed, to be put; ``unclean`` where
+    the log ended each time without order and how often there, ``damaged_lsns`` where bytes that hold
+    no whole batch ended, this time included.
     """
 
     windows: tuple[Window, ...]
     end_lsn: int
     tail: tuple[Item, ...]
-    unclean_lsns: tuple[int, ...]
-    is_unclean: bool
-    damaged_bytes: int
+    unclean: tuple[tuple[int, int], ...]
+    damaged_lsns: tuple[int, ...]
+    is_damaged: bool
 
     @property
     def sealed_lsn(self) -> int:
@@ -60,29 +73,46 @@ class Found:
         return self.windows[-1].end_lsn if self.windows else self.end_lsn
 
 
-def find_log(store: LogStore, *, was_clean: bool) -> Found:
-    """Reads and checks index and tail. Raises LogDamaged when an index cannot be believed."""
+def log_end(store: LogStore, windows: Sequence[Window]) -> int:
+    """Where the log goes on."""
+    sealed_lsn = windows[-1].end_lsn if windows else store.cut_lsn()
+    return max(store.ends()[1], sealed_lsn)
+
+
+def find_log(store: LogStore, starts: Starts) -> Found:
+    """Reads and checks index and tail.
+
+    Raises LogDamaged when something cannot be believed, StartError when the log is not of the time
+    of ``starts``.
+    """
     windows = _sealed_windows(store)
-    first_lsn, end_lsn = store.ends()
-    first_lsn = max(first_lsn, store.cut_lsn())
-    sealed_lsn = windows[-1].end_lsn if windows else first_lsn
-    end_lsn = max(end_lsn, sealed_lsn)
+    end_lsn = log_end(store, windows)
+    was_clean = ended_in_order(store, starts, end_lsn)
+    sealed_lsn = windows[-1].end_lsn if windows else max(store.ends()[0], store.cut_lsn())
     tail: tuple[Item, ...] = ()
-    damaged = 0
+    damaged: list[int] = []
     if end_lsn > sealed_lsn:
         skip = list(_fenced(store, sealed_lsn, end_lsn))
-        damaged = sum(end - start for start, end in skip)
+        damaged = [end for _, end in skip]
         header, items = build_window(sealed_lsn, _bytes(store, sealed_lsn, end_lsn), True, skip)
         windows.append(window_of(header))
         tail = tuple(items)
-    unclean = list(_unclean(store))
-    if not was_clean and end_lsn > 0 and (not unclean or unclean[-1] != end_lsn):
-        unclean.append(end_lsn)
-    return Found(tuple(windows), end_lsn, tail, tuple(unclean), not was_clean, damaged)
+    unclean = dict(_numbers(store, UNCLEAN_STATE))
+    if not was_clean and end_lsn > 0:
+        # Each time counts, also where nothing was written in between: something may have been shown.
+        unclean[end_lsn] = unclean.get(end_lsn, 0) + 1
+    known = [lsn for lsn, _ in _numbers(store, DAMAGED_STATE)]
+    return Found(
+        tuple(windows), end_lsn, tail, tuple(unclean.items()), (*known, *damaged), bool(damaged)
+    )
 
 
-def restore(engine: Engine, store: LogStore, found: Found) -> None:
-    """Tells the engine what the windows hold, then writes what the start itself found out."""
+def restore(engine: Engine, store: LogStore, found: Found, start: int) -> None:
+    """Tells the engine what the windows hold, then writes what the start itself found out.
+
+    Raises LogDamaged when messages of a topic are there whose own record is damaged.
+    """
+    engine.begin_restore(found.windows[0].first_lsn if found.windows else 0)
     tail_lsn = found.windows[-1].first_lsn if found.tail else None
     for window in found.windows:
         for value in _values(store, found, window, _SNAPSHOT, tail_lsn):
@@ -92,8 +122,16 @@ def restore(engine: Engine, store: LogStore, found: Found) -> None:
             engine.restore_batches(window.first_lsn, value)
         for value in _values(store, found, window, _SLOTS, tail_lsn):
             engine.restore_sequences(value)
-    engine.finish_restore(found.unclean_lsns)
-    state = {UNCLEAN_STATE: b"".join(lsn.to_bytes(8, "little") for lsn in found.unclean_lsns)}
+    nameless = engine.finish_restore(found.unclean, found.damaged_lsns)
+    if nameless is not None and found.is_damaged:
+        raise LogDamaged(
+            f"the log holds messages of topic id {nameless:x}, and not what it is called"
+        )
+    state = start_state(start)
+    if found.unclean:
+        state[UNCLEAN_STATE] = _packed(found.unclean)
+    if found.damaged_lsns:
+        state[DAMAGED_STATE] = _packed([(lsn, 1) for lsn in found.damaged_lsns])
     store.put_commit((), found.tail, state=state)
 
 
@@ -145,12 +183,15 @@ def _bytes(store: LogStore, first_lsn: int, end_lsn: int) -> list[bytes]:
     return parts
 
 
-def _unclean(store: LogStore) -> Iterator[int]:
-    value = store.state_get(UNCLEAN_STATE) or b""
-    if len(value) % 8:
-        raise LogDamaged("state unclean of the log is not a list of positions")
-    for at in range(0, len(value), 8):
-        yield int.from_bytes(value[at : at + 8], "little")
+def _numbers(store: LogStore, name: bytes) -> Iterator[tuple[int, int]]:
+    value = store.state_get(name) or b""
+    if len(value) % _COUNTED.size:
+        raise LogDamaged(f"state {name.decode()} of the log is not a list of positions")
+    yield from _COUNTED.iter_unpack(value)
+
+
+def _packed(counted: Iterable[tuple[int, int]]) -> bytes:
+    return b"".join(_COUNTED.pack(*one) for one in counted)
 
 
 def _values(

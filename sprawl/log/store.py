@@ -19,6 +19,7 @@ import os
 import resource
 import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,7 +238,7 @@ class LogStore:
                     written += len(value)
                     txn.put(key, value, db=self._index)
                 for key, value in (state or {}).items():
-                    txn.put(key, value, db=self._state)
+                    txn.put(key, value + _state_sum(key, value), db=self._state)
         except (lmdb.Error, OSError) as error:
             raise self._unwritten(error, "writing the log", written) from error
         if log:
@@ -274,7 +275,7 @@ class LogStore:
         with self._reading() as txn, txn.cursor(self._log) as cursor:
             if not cursor.first():
                 return 0, 0
-            first = _KEY.unpack(cursor.key())[0]
+            first = _lsn_of(cursor.key())
             cursor.last()
             return first, _piece_end(cursor.key(), cursor.value())
 
@@ -366,12 +367,14 @@ class LogStore:
         return self._iter(self._index, prefix)
 
     def state_get(self, name: bytes) -> bytes | None:
-        """The state of this name, or None."""
-        return self._get(self._state, name)
+        """The state of this name, or None; LogDamaged when its checksum does not hold."""
+        value = self._get(self._state, name)
+        return None if value is None else _state_of(name, value)
 
     def state_iter(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """The states whose names begin with ``prefix``, in order."""
-        return self._iter(self._state, prefix)
+        for name, value in self._iter(self._state, prefix):
+            yield name, _state_of(name, value)
 
     # --- Figures. ---
 
@@ -536,7 +539,7 @@ class LogStore:
         """Position behind the last item; the items must begin at the log's end, without a hole."""
         expected = self._end_lsn
         for key, value in log:
-            (lsn,) = _KEY.unpack(key)
+            lsn = _lsn_of(key)
             assert len(value) <= LOG_VALUE_BYTES_MAX, f"value of {len(value)} bytes"
             assert expected is None or lsn == expected, (
                 f"piece at {lsn}, the log ends at {expected}"
@@ -637,6 +640,26 @@ def _require_ours(path: Path, *, is_new: bool) -> None:
         raise _refused(data, "it is missing or empty, but there was a log")
 
 
+def _lsn_of(key: bytes | memoryview) -> int:
+    """The position that a key of the log names; LogDamaged when it is none, as on a damaged page."""
+    if len(key) != _KEY.size:
+        raise LogDamaged(f"a key of the log has {len(key)} bytes")
+    lsn: int = _KEY.unpack(key)[0]
+    return lsn
+
+
+def _state_sum(name: bytes, value: bytes) -> bytes:
+    return zlib.crc32(value, zlib.crc32(name)).to_bytes(4, "little")
+
+
+def _state_of(name: bytes, stored: bytes) -> bytes:
+    """The value of a state without its checksum, which holds."""
+    value = stored[:-4]
+    if _state_sum(name, value) != stored[-4:]:
+        raise LogDamaged(f"state {name.decode(errors='replace')} of the log does not hold its sum")
+    return value
+
+
 def _append(txn: "lmdb.Transaction[bytes]", db: lmdb._Database, log: Sequence[Item]) -> None:
     with txn.cursor(db) as cursor:
         _, added = cursor.putmulti(log, overwrite=False, append=True)
@@ -644,7 +667,7 @@ def _append(txn: "lmdb.Transaction[bytes]", db: lmdb._Database, log: Sequence[It
             return
         for key, value in log:
             if cursor.get(key) != bytes(value):
-                (lsn,) = _KEY.unpack(key)
+                lsn = _lsn_of(key)
                 raise LogDamaged(
                     f"log position {lsn} is below the end and holds other bytes",
                     members={"lsn": lsn},
@@ -687,7 +710,7 @@ def _walk(
     at = lsn
     has = _seek(cursor, _KEY.pack(at))
     while at < end_lsn:
-        start = _KEY.unpack(cursor.key())[0] if has else end_lsn
+        start = _lsn_of(cursor.key()) if has else end_lsn
         if start > at or not has:
             stop = min(start, end_lsn)
             yield at, Damage(at, stop, "no piece of the log covers it")
@@ -697,7 +720,7 @@ def _walk(
         why = _fault(start, value)
         has = cursor.next()
         if why:
-            stop = min(_KEY.unpack(cursor.key())[0], end_lsn) if has else end_lsn
+            stop = min(_lsn_of(cursor.key()), end_lsn) if has else end_lsn
             if stop > at:
                 yield at, Damage(at, stop, why)
                 at = stop
@@ -732,7 +755,7 @@ def _fault(lsn: int, value: memoryview) -> str:
 
 def _piece_end(key: memoryview, value: memoryview) -> int:
     """Position behind a piece: what its head says when that can be, else what its value holds."""
-    lsn: int = _KEY.unpack(key)[0]
+    lsn = _lsn_of(key)
     held = max(0, len(value) - PIECE_HEAD_BYTES)
     if len(value) < PIECE_HEAD_BYTES:
         return lsn + held

@@ -9,27 +9,32 @@ before another answer leaves. Source: docs/design/disk.md.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from sprawl._native import Page, build_window, cut_log
+from sprawl._native import Page, Slice, build_window, cut_log
 from sprawl.clock import SECOND_NS, Clock
-from sprawl.errors import SprawlError
+from sprawl.errors import DiskFailed, SprawlError
 from sprawl.limits import DISK_READERS_COUNT, WINDOW_BYTES
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.reads import Want, read_page
 from sprawl.log.recovery import Engine as Restoring
-from sprawl.log.recovery import find_log, restore
+from sprawl.log.recovery import find_log, log_end, restore
+from sprawl.log.starts import Starts, start_state
 from sprawl.log.store import LogStore
 from sprawl.log.windows import Window, Windows, window_of
+
+if TYPE_CHECKING:
+    # A shape that only the stub has.
+    from sprawl._native import _WindowHeader
 
 _log: Final = logging.getLogger("sprawl.log")
 # A window is at most this part of the memory tier, so that memory can always let go of some.
 _RING_SHARE: Final = 4
 
-Buffers = Sequence[object]
+Buffers = Sequence[bytes | memoryview | Slice]
 """Views of log bytes, in order."""
 
 
@@ -85,7 +90,9 @@ class Source:
         if taken is None:
             return None
         first_lsn, parts, end_lsn, mark = taken
-        return Commit(cut_log(first_lsn, parts), end_lsn, mark)
+        # Somebody may wait for a tick in which nothing was appended.
+        items = cut_log(first_lsn, parts) if end_lsn > first_lsn else ()
+        return Commit(items, end_lsn, mark)
 
 
 class DiskTier:
@@ -97,6 +104,7 @@ class DiskTier:
         windows: Windows,
         engine: Engine,
         *,
+        start: int,
         clock: Clock,
         now_ns: Callable[[], int],
         memory_bytes_max: int,
@@ -106,6 +114,7 @@ class DiskTier:
         self.store: Final = store
         self.windows: Final = windows
         self.is_full = False
+        self._start = start
         self._engine = engine
         self._clock = clock
         self._now_ns = now_ns
@@ -135,9 +144,21 @@ class DiskTier:
     async def stop(self) -> bool:
         """Commits what is there; False when something was left. Nothing is appended any more."""
         is_drained = await self.committer.stop()
+        if is_drained:
+            is_drained = await self._loop.run_in_executor(self._pool, self._sign_clean)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.store.close()
         return is_drained
+
+    def _sign_clean(self) -> bool:
+        """Notes in the log that it ends in order; False when it cannot."""
+        try:
+            end_lsn = log_end(self.store, self.windows.all)
+            self.store.state_put(start_state(self._start, end_lsn))
+        except SprawlError as error:
+            _log.warning("the orderly end of the log is not noted: %s", error)
+            return False
+        return True
 
     async def tick(self) -> None:
         """Once a second: seals by age, and lets memory go of what is old enough."""
@@ -161,15 +182,13 @@ class DiskTier:
 
         future.add_done_callback(finished)
 
-    def _page_of(self, future: "Callable[[], Page] | object") -> Page | None:
-        assert hasattr(future, "exception")
+    def _page_of(self, future: Future[Page]) -> Page | None:
         if future.cancelled():
             return None
         if error := future.exception():
             _log.error("the disk tier cannot be read: %s", error, exc_info=error)
             return None
-        page: Page = future.result()
-        return page
+        return future.result()
 
     def _on_durable(self, end_lsn: int, mark: int) -> None:
         assert self._listener is not None
@@ -191,18 +210,24 @@ class DiskTier:
         found = self._engine.window(bytes_min)
         if found is None:
             return
-        first_lsn, parts, end_lsn = found
+        first_lsn, parts, _ = found
         self._is_sealing = True
         self._sealed_at_ns = self._clock.monotonic_ns()
         future = self._pool.submit(build_window, first_lsn, parts, False)
 
         def built(_: object) -> None:
-            self._loop.call_soon_threadsafe(self._built, end_lsn, future)
+            self._loop.call_soon_threadsafe(self._built, future)
 
         future.add_done_callback(built)
 
-    def _built(self, end_lsn: int, future: "object") -> None:
-        assert hasattr(future, "result")
+    def _built(self, future: Future[tuple["_WindowHeader", list[tuple[bytes, Slice]]]]) -> None:
+        if future.cancelled():
+            return
+        if error := future.exception():
+            # Without windows memory could never let go of anything again.
+            failure = error if isinstance(error, SprawlError) else DiskFailed(str(error))
+            self._failed(failure)
+            return
         header, items = future.result()
         window = window_of(header)
         self.committer.submit(items, partial(self._sealed, window))
@@ -217,9 +242,8 @@ class DiskTier:
 def open_tier(
     directory: Path,
     new_engine: Callable[[int], EngineT],
+    starts: Starts,
     *,
-    is_new: bool,
-    was_clean: bool,
     disk_bytes_max: int,
     memory_bytes_max: int,
     memory_age_s: float,
@@ -230,13 +254,16 @@ def open_tier(
     """Opens the log of a directory, makes an engine that goes on at its end, and the tier.
 
     ``new_engine`` takes the position where the log goes on. Raises StartError for what cannot be
-    opened, LogDamaged for an index that cannot be believed; nothing was changed then.
+    opened or is not of the time of its directory, LogDamaged for what cannot be believed; nothing
+    was changed then.
     """
-    store = LogStore(directory, disk_bytes_max=disk_bytes_max, is_new=is_new, clock=clock)
+    store = LogStore(
+        directory, disk_bytes_max=disk_bytes_max, is_new=starts.with_log == 0, clock=clock
+    )
     try:
-        found = find_log(store, was_clean=was_clean)
+        found = find_log(store, starts)
         engine = new_engine(found.end_lsn)
-        restore(engine, store, found)
+        restore(engine, store, found, starts.number)
     except BaseException:
         store.close()
         raise
@@ -247,6 +274,7 @@ def open_tier(
         store,
         windows,
         engine,
+        start=starts.number,
         clock=clock,
         now_ns=now_ns,
         memory_bytes_max=memory_bytes_max,

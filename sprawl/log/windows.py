@@ -9,11 +9,15 @@ threads; the list is replaced whole, so readers see one or the other. Source: do
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sprawl._native import bloom_admits, bloom_place, find_entries
 from sprawl.limits import DISK_PAGE_BYTES
 from sprawl.log.store import LogStore
+
+if TYPE_CHECKING:
+    # A shape that only the stub has.
+    from sprawl._native import _WindowHeader
 
 _PARTITION_ORDER: Final = 1
 _BLOOM: Final = 3

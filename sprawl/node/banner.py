@@ -1,7 +1,7 @@
 """What a terminal sees at the start.
 
-In: the view of the node. Out: lines. Invariant: it says what is true, so also that messages are
-held in memory only, and how many.
+In: the view of the node. Out: lines. Invariant: it says what is true, so also when messages are held
+in memory only, and how many.
 """
 
 import shutil
@@ -28,17 +28,19 @@ def banner_lines(view: LiveView) -> list[str]:
     return [
         f"Sprawl {view.version}, node {view.node_id}, start {view.boot_counter}",
         addresses,
-        f"  data {view.disk_path} · {memory_line(view)}",
+        f"  data {view.disk_path} · {tiers_line(view)}",
         f"  try: {ctl}{node_option} subscribe -t my-topic",
         f'       {ctl}{node_option} publish -t my-topic -m "Hello, World!"',
         f"       curl {http}/v1/topics/my-topic/messages",
     ]
 
 
-def memory_line(view: LiveView) -> str:
-    """What is promised about keeping messages."""
-    mib = view.memory_bytes_max / MIB
-    return f"messages are held in memory only, bounded to {mib:g} MiB"
+def tiers_line(view: LiveView) -> str:
+    """Which tiers are on, and what that promises about keeping messages."""
+    memory = f"{view.memory_bytes_max / MIB:g} MiB"
+    if view.settings.has_disk:
+        return f"tiers memory ({memory}) and disk: messages are acknowledged once they are on disk"
+    return f"tier memory: messages are held in memory only, bounded to {memory}"
 
 
 def _host(address: str) -> str:

@@ -2,11 +2,11 @@
 
 In: the path of the settings, the cluster port, the id asked for. Out: a ``Directory`` that holds
 its lock until it is released. Invariants: one process per directory; ``node.json`` is replaced
-whole and synced; a directory that cannot be read is refused, never started empty. Raises
+whole and synced, and not before a start has found all it needs; a directory that cannot be read is refused, never started empty. Raises
 ``StartError``. Source: docs/design/node.md.
 
 Layout: ``LOCK`` (locked by flock, holds the pid for people), ``node.json`` (format 2; format 1, which
-lacks ``clean`` and ``has_log``, is read and replaced), ``log/`` (the disk tier's, docs/design/disk.md).
+lacks ``clean`` and ``log_start``, is read and replaced), ``log/`` (the disk tier's, docs/design/disk.md).
 """
 
 import errno
@@ -36,8 +36,8 @@ _NEUTRAL_NAMES: Final = frozenset({LOCK_NAME, _FRESH_NAME, "lost+found"})
 class Identity:
     """What ``node.json`` holds; ``boot_counter`` counts from 1 at the first start.
 
-    ``clean`` is false while a node runs and true after an orderly stop. ``has_log`` says that a log
-    was made under ``log/``, so that one which is gone is missed.
+    ``clean`` is false while a node runs and true after an orderly stop. ``log_start`` is the last
+    start that had the log under ``log/``, 0 when none was made: one that is gone or older is missed.
     """
 
     format: int
@@ -46,14 +46,15 @@ class Identity:
     boot_counter: int
     version: str
     clean: bool
-    has_log: bool
+    log_start: int
 
 
 @dataclass(slots=True)
 class Directory:
     """A locked data directory; release it, or use it as a context manager.
 
-    ``was_clean`` tells how the start before this one ended; true at the first start.
+    ``identity`` is what ``node.json`` says once this start is signed. ``was_clean`` tells how the
+    start before this one ended; true at the first start.
     """
 
     path: Path
@@ -62,10 +63,11 @@ class Directory:
     warnings: tuple[str, ...]
     _lock: int
 
-    def sign_log(self) -> None:
-        """Notes that the log was made; synced on return. Raises StartError when it cannot."""
-        if not self.identity.has_log:
-            self._sign(replace(self.identity, has_log=True))
+    def sign_start(self, *, with_log: bool) -> None:
+        """Notes this start, and that it has the log; synced on return. Raises StartError."""
+        number = self.identity.boot_counter
+        log_start = number if with_log else self.identity.log_start
+        self._sign(replace(self.identity, log_start=log_start))
 
     def sign_clean(self) -> None:
         """Notes an orderly end, as its last act; synced on return. Raises StartError."""
@@ -102,8 +104,8 @@ def open_directory(
 ) -> Directory:
     """Chooses, creates, locks and signs the directory.
 
-    ``node_id`` is the id asked for, or empty. On return ``node.json`` names this start and is
-    synced. Raises StartError: ``directory_locked`` with the holder's pid, or
+    ``node_id`` is the id asked for, or empty. On return a first ``node.json`` is written and synced;
+    one that was there is replaced by ``sign_start``. Raises StartError: ``directory_locked`` with the holder's pid, or
     ``directory_unreadable`` with what and why.
     """
     base = Path(path)
@@ -118,7 +120,8 @@ def open_directory(
                 found = _read_ours(chosen)
                 identity = _next_identity(found, bind_port, node_id, version, make_id)
                 warnings += _differences(chosen, found, identity)
-                _write_identity(chosen, identity)
+                if found is None:
+                    _write_identity(chosen, identity)
             except BaseException:
                 os.close(lock)
                 raise
@@ -241,12 +244,14 @@ def _identity_of(file: Path, members: dict[str, object]) -> Identity:
     if type(boot_counter) is not int or boot_counter < 1:
         raise _unreadable(file, "boot_counter is not a count")
     # Format 1 kept no log and did not say how it ended.
-    clean, has_log = members.get("clean", False), members.get("has_log", False)
-    if members["format"] != 1 and not {"clean", "has_log"} <= members.keys():
-        raise _unreadable(file, "clean or has_log is missing")
-    if not isinstance(clean, bool) or not isinstance(has_log, bool):
-        raise _unreadable(file, "clean or has_log is not true or false")
-    return Identity(FORMAT, node_id, bind_port, boot_counter, version, clean, has_log)
+    clean, log_start = members.get("clean", False), members.get("log_start", 0)
+    if members["format"] != 1 and not {"clean", "log_start"} <= members.keys():
+        raise _unreadable(file, "clean or log_start is missing")
+    if not isinstance(clean, bool):
+        raise _unreadable(file, "clean is not true or false")
+    if type(log_start) is not int or not 0 <= log_start <= boot_counter:
+        raise _unreadable(file, "log_start is not a start up to boot_counter")
+    return Identity(FORMAT, node_id, bind_port, boot_counter, version, clean, log_start)
 
 
 def _next_identity(
@@ -258,7 +263,7 @@ def _next_identity(
 ) -> Identity:
     if found is None:
         return Identity(
-            FORMAT, node_id or make_id(), bind_port, 1, version, clean=False, has_log=False
+            FORMAT, node_id or make_id(), bind_port, 1, version, clean=False, log_start=0
         )
     return replace(
         found,

@@ -12,6 +12,7 @@ from typing import Final
 
 from sprawl._native import __version__
 from sprawl.clock import SystemClock
+from sprawl.log.place import file_system_warning
 from sprawl.model import node_id_of
 from sprawl.node import logs
 from sprawl.node.directory import Directory, open_directory
@@ -39,7 +40,8 @@ def launch(loaded: Loaded, reload: Callable[[], Loaded]) -> int:
     except BaseException:
         ports.close()
         raise
-    _tell(loaded, (*ports.warnings, *directory.warnings))
+    place = file_system_warning(directory.path) if settings.has_disk else ""
+    _tell(loaded, (*ports.warnings, *directory.warnings, *([place] if place else [])))
     return _run(settings, ports, directory, clock, reload)
 
 

@@ -21,7 +21,7 @@ from sprawl.limits import SAMPLE_INTERVAL_S
 from sprawl.metrics.system import SystemLoad
 from sprawl.model import short_id
 from sprawl.node import logs
-from sprawl.node.banner import banner_lines, memory_line
+from sprawl.node.banner import banner_lines, tiers_line
 from sprawl.node.directory import Directory
 from sprawl.node.ports import Ports
 from sprawl.node.process import quiet_collector, raise_file_limit
@@ -82,6 +82,8 @@ class Node:
             is_asked = settings.is_given("connections_max")
             _log.log(logging.WARNING if is_asked else logging.DEBUG, shortage)
         rooms = self._rooms = self._build(settings, view, self.tasks, self._directory)
+        # The log has noted this start already: a crash between the two leaves the log ahead.
+        self._directory.sign_start(with_log=rooms.disk is not None)
         view.load = SystemLoad(
             self._clock,
             view.disk_path,
@@ -198,7 +200,7 @@ class Node:
         _log.info("HTTP server listening on %s:%d", shown, view.http_port)
         if view.health_port:
             _log.info("health server listening on %s:%d", shown, view.health_port)
-        _log.info(memory_line(view), extra={"node_id": view.node_id, "pid": os.getpid()})
+        _log.info("data in %s, %s", view.disk_path, tiers_line(view), extra=_ids(view))
         if not _is_loopback(http_addr):
             _log.warning(
                 "no client authentication on %s:%d: whoever reaches the port may publish and read; "
@@ -210,6 +212,10 @@ class Node:
         if sys.stderr.isatty():
             sys.stderr.write("\n".join([*banner_lines(view), ""]))
             sys.stderr.flush()
+
+
+def _ids(view: LiveView) -> dict[str, object]:
+    return {"node_id": view.node_id, "pid": os.getpid()}
 
 
 def _is_loopback(address: str) -> bool:

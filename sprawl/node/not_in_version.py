@@ -1,4 +1,4 @@
-"""What this version refuses because it does not have it: tiers beyond memory, clusters.
+"""What this version refuses because it does not have it: the cloud tier, clusters.
 
 In: settings. Out: nothing, or a SettingsError with one line. Invariant: a node never starts
 without something that was asked for. A path, a size, an age, or the own address as seed asks for
@@ -50,8 +50,7 @@ def _can_bind(family: int, host: str | int) -> bool:
 def _refuse(settings: Settings, name: str, value: str, what: str, instead: str) -> None:
     where = settings.origin(name).where
     raise SettingsError(
-        f"{where}={value}: {what} is not in this version, "
-        f"messages are held in memory only; {instead}",
+        f"{where}={value}: {what} is not in this version; {instead}",
         code="not_in_version",
         location=where,
     )

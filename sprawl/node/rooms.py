@@ -94,13 +94,18 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks, directory: Dir
         engine = new_engine()
         return Rooms(engine, new_edge(engine))
 
+    from sprawl.log.starts import Starts
     from sprawl.log.tier import open_tier
 
+    identity = directory.identity
     engine, disk = open_tier(
         directory.path,
         lambda end_lsn: new_engine(disk_lsn=end_lsn),
-        is_new=not directory.identity.has_log,
-        was_clean=directory.was_clean,
+        Starts(
+            identity.boot_counter,
+            identity.log_start,
+            directory.was_clean and identity.log_start == identity.boot_counter - 1,
+        ),
         disk_bytes_max=settings.disk_bytes_bound,
         memory_bytes_max=settings.memory_max_size,
         memory_age_s=settings.memory_to_disk_age,
@@ -108,5 +113,4 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks, directory: Dir
         now_ns=time.now_ns,
         failed=tasks.fail,
     )
-    directory.sign_log()
     return Rooms(engine, new_edge(engine, connected=disk.start), disk)

@@ -88,13 +88,20 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
 
 def test_a_raw_publish_answers_exactly_so(http: httpx.Client, topic: str) -> None:
     answer = publish(http, topic, b"hello")
-    assert (answer.status_code, answer.headers["sprawl-durability"]) == (201, "memory")
+    assert (answer.status_code, answer.headers["sprawl-durability"]) == (201, "disk")
     assert answer.headers["content-type"] == "application/json"
     assert re.fullmatch(
         rf'\{{"id":"{ID}","topic":"{topic}","partition":0,"offset":0,"timestamp":"{TIME}",'
-        r'"durability":\{"asked":"memory","reached":"memory","replicas":1,"fsynced":0\}\}',
+        r'"durability":\{"asked":"disk","reached":"disk","replicas":1,"fsynced":1\}\}',
         answer.text,
     )
+
+
+def test_a_publish_at_level_memory_says_so(http: httpx.Client, topic: str) -> None:
+    answer = publish(http, topic, b"hello", Sprawl_Durability="memory")
+    assert (answer.status_code, answer.headers["sprawl-durability"]) == (201, "memory")
+    promise = {"asked": "memory", "reached": "memory", "replicas": 1, "fsynced": 0}
+    assert answer.json()["durability"] == promise
 
 
 @pytest.mark.parametrize(
@@ -150,7 +157,7 @@ def test_every_header_of_a_record_is_kept(http: httpx.Client, topic: str) -> Non
         ("Sprawl-Partition", "1", 400, "invalid_parameter"),
         ("Sprawl-Partition", "x", 400, "invalid_header"),
         ("Sprawl-Partition", "1024", 400, "invalid_header"),
-        ("Sprawl-Durability", "disk", 422, "durability_unavailable"),
+        ("Sprawl-Durability", "cloud", 422, "durability_unavailable"),
         ("Sprawl-Durability", "quorum", 422, "durability_unavailable"),
         ("Sprawl-Durability", "quorum-disk", 422, "durability_unavailable"),
         ("Sprawl-Durability", "paper", 400, "invalid_header"),
@@ -321,7 +328,7 @@ def test_an_atomic_batch_lies_together(http: httpx.Client, topic: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["?atomic=maybe", "?unknown=1", "?partition=x", "?durability=disk"]
+    "query", ["?atomic=maybe", "?unknown=1", "?partition=x", "?durability=quorum"]
 )
 def test_an_unknown_parameter_of_a_publish_is_refused(
     http: httpx.Client, topic: str, query: str
@@ -929,7 +936,7 @@ def test_head_of_a_read_has_no_body(wire: Wire, ten: str) -> None:
         ({"retention": 5}, 400, "invalid_member", "/retention"),
         ({"ttl_s": -1}, 400, "invalid_member", "/ttl_s"),
         ({"durability": "paper"}, 400, "invalid_member", "/durability"),
-        ({"durability": "disk"}, 422, "durability_unavailable", "/durability"),
+        ({"durability": "quorum"}, 422, "durability_unavailable", "/durability"),
         ({"discard": "some"}, 400, "invalid_member", "/discard"),
         ({"compaction": True}, 501, "not_available", "/compaction"),
         ({"max_message_bytes": PAYLOAD_BYTES_MAX + 1}, 400, "invalid_member", "/max_message_bytes"),

@@ -136,7 +136,7 @@ def test_raft_is_not_on_the_http_port(http: httpx.Client, method: str, path: str
 
 
 def test_the_memory_tier_is_bounded_and_keeps_the_newest(start: StartNode) -> None:
-    node = start(f"-memoryMaxSize={MEMORY_BYTES_MIN}")
+    node = start(f"-memoryMaxSize={MEMORY_BYTES_MIN}", "-storageType=memory")
     piece = b"x" * 1024 * 1024
     count = 3 * MEMORY_BYTES_MIN // len(piece)
     for number in range(count):
@@ -149,8 +149,22 @@ def test_the_memory_tier_is_bounded_and_keeps_the_newest(start: StartNode) -> No
     assert [message["payload"].split(" ")[0] for message in newest] == [str(count - 1)]
 
 
-def test_nobody_falls_back_to_memory_in_silence(start: StartNode) -> None:
+def test_a_node_keeps_what_it_says_on_disk(start: StartNode) -> None:
     node = start()
+    shown = node.get("/store")
+    assert (shown["storage_type"], shown["storage_type_effective"]) == ("memory", "disk")
+    assert "and disk: messages are acknowledged once they are on disk" in node.log
+    receipt = node.post("/publish", b'{"topic":"t","payload":"x"}')
+    assert receipt["durability"] == {
+        "asked": "disk",
+        "reached": "disk",
+        "replicas": 1,
+        "fsynced": 1,
+    }
+
+
+def test_nobody_falls_back_to_memory_in_silence(start: StartNode) -> None:
+    node = start("-storageType=memory")
     assert node.get("/store")["storage_type_effective"] == "memory"
     assert node.get("/store")["disk"]["enabled"] is False
     assert node.get("/store/tiers")["tiers"] == ["memory"]
@@ -164,12 +178,25 @@ def test_nobody_falls_back_to_memory_in_silence(start: StartNode) -> None:
     }
 
 
-def test_topics_and_store_answer_after_a_restart_and_tell_the_truth(start: StartNode) -> None:
+def test_what_was_acknowledged_at_disk_is_read_after_a_kill(start: StartNode) -> None:
     first = start("-diskStoragePath=data")
+    receipt = first.post("/publish", b'{"topic":"t","payload":"x"}')
+    first.kill()
+    again = start("-diskStoragePath=data", f"-bindPort={first.bind_port}")
+    assert again.get("/topics/t")["message_count"] == 1
+    assert again.get(f"/messages/{receipt['id']}")["payload"] == "x"
+    (message,) = again.get("/v1/topics/t/messages")["messages"]
+    assert (message["id"], message["payload"]) == (receipt["id"], "x")
+    # The next one follows: an offset is never given twice.
+    assert again.post("/publish", b'{"topic":"t","payload":"y"}')["offset"] == 1
+
+
+def test_topics_and_store_answer_after_a_restart_and_tell_the_truth(start: StartNode) -> None:
+    first = start("-diskStoragePath=data", "-storageType=memory")
     first.post("/publish", b'{"topic":"t","payload":"x"}')
     assert first.get("/topics")["count"] == first.get("/store")["memory"]["messages"] == 1
     first.kill()
-    again = start("-diskStoragePath=data", f"-bindPort={first.bind_port}")
+    again = start("-diskStoragePath=data", "-storageType=memory", f"-bindPort={first.bind_port}")
     # Held in memory only: gone, and shown as gone.
     assert again.get("/topics") == {"count": 0, "topics": []}
     assert again.get("/store")["memory"]["messages"] == 0

@@ -209,8 +209,7 @@ def test_a_bad_setting_is_one_line_and_the_usage_with_2(
 @pytest.mark.parametrize(
     ("argv", "environment", "what"),
     [
-        ([], {"SPRAWL_STORAGE_DISK_ENABLED": "true"}, "the disk tier"),
-        ([], {"SPRAWL_STORAGE_TYPE": "disk"}, "the disk tier"),
+        ([], {"SPRAWL_STORAGE_TYPE": "s3"}, "the cloud tier"),
         (["-storageType=s3"], {}, "the cloud tier"),
         ([], {"SPRAWL_STORAGE_CLOUD_ENABLED": "true"}, "the cloud tier"),
         (["-seeds=10.255.255.1:7946"], {}, "joining a cluster"),

@@ -20,7 +20,7 @@ from tests.contract.wire import Wire, chunked, exchange, json_of, next_answer, r
 
 ID = r"[a-z2-7]{13}-0-\d+"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
-DURABILITY = r'\{"asked":"memory","reached":"memory","replicas":1,"fsynced":0\}'
+DURABILITY = r'\{"asked":"disk","reached":"disk","replicas":1,"fsynced":1\}'
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 UNKNOWN_ID = "aaaaaaaaaaaaa-0-0"
 
@@ -319,7 +319,7 @@ def test_a_body_above_its_bound_is_413_before_it_is_taken(
         assert wire.rest() == b""
 
 
-@pytest.mark.parametrize("level", ["disk", "quorum", "quorum-disk"])
+@pytest.mark.parametrize("level", ["cloud", "quorum", "quorum-disk"])
 def test_a_level_that_this_node_lacks_is_422(http: httpx.Client, topic: str, level: str) -> None:
     body = {"topic": topic, "payload": "x", "durability": level}
     assert_refused_as(http.post("/publish", json=body), 422, "durability_unavailable")

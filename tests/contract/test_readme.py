@@ -48,7 +48,7 @@ def _publish(place: Place, payload: str) -> None:
 
 def publishes_by_curl(place: Place, command: str) -> None:
     receipt = json.loads(place.run(command).stdout)
-    assert receipt["durability"]["reached"] == "memory"
+    assert receipt["durability"]["reached"] == "disk"
     message = httpx.get(f"{place.url(8080)}/messages/{receipt['id']}").json()
     assert (message["topic"], message["payload"]) == ("my-topic", "Hello, World!")
 

@@ -95,7 +95,7 @@ def test_a_node_by_the_readmes_flags_answers_and_stops_with_0(house: House) -> N
     publish = Request(f"http://127.0.0.1:{http}/publish", b'{"topic":"t","payload":"hello"}')
     with urlopen(publish, timeout=5) as answer:
         receipt = json.load(answer)
-    assert receipt["durability"]["reached"] == "memory"
+    assert receipt["durability"]["reached"] == "disk"
     (message,) = get(http, "/v1/topics/t/messages")["messages"]  # type: ignore[misc]
     assert message["payload"] == "hello"
 

@@ -7,7 +7,7 @@ model of a node on which the tests themselves are tried. ``SPRAWL_FAULTS_SEED`` 
 
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,17 +31,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leaves out what was not asked for; an expression of markers (``-m``) asks for what it names."""
     if config.option.markexpr:
         return
-    if FORM == "test":
-        _leave_out(config, items, lambda item: not _has_marker(item, _ROWS_OF_TEST))
-    _leave_out(config, items, lambda _: True)
-
-
-def _leave_out(
-    config: pytest.Config, items: list[pytest.Item], is_left: Callable[[pytest.Item], bool]
-) -> None:
-    """Takes out of ``items`` those that break a node and are ``is_left``."""
-    left = {item for item in items if _has_marker(item, ("fault",)) and is_left(item)}
-    config.hook.pytest_deselected(items=list(left))
+    if FORM != "test":
+        return
+    left = [
+        item
+        for item in items
+        if _has_marker(item, ("fault",)) and not _has_marker(item, _ROWS_OF_TEST)
+    ]
+    config.hook.pytest_deselected(items=left)
     items[:] = [item for item in items if item not in left]
 
 

@@ -1,6 +1,6 @@
 """A node that is killed and started again: its own process, fixed ports, a directory that stays.
 
-In: a directory, a level, options. Out: a ``NodeProcess``. Invariants: ``start`` returns when the
+In: a directory, settings for its environment. Out: a ``NodeProcess``. Invariants: ``start`` returns when the
 node is ready or raises with what it wrote; ``close`` leaves no process; only the process that was
 started here is ever signalled. ``program`` is the product, or one of the files here that stand for
 it; with ``planted`` the node has one of the defects of ``planted.py``.
@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -46,14 +47,14 @@ class NodeProcess:
         self,
         directory: Path,
         log: Path,
-        options: tuple[str, ...] = (),
+        settings: Mapping[str, str] | None = None,
         program: str = "sprawl",
         planted: str = "",
     ) -> None:
         self.directory: Final = directory
         self.log: Final = log
         self.port: Final = free_port()
-        self._options = options
+        self._settings = settings or {}
         self._program = program
         self._planted = planted
         self._bind_port = free_port()
@@ -77,21 +78,11 @@ class NodeProcess:
 
     def start(self) -> None:
         """Starts it; raises StartFailed when it ends, or is not ready within ``READY_S``."""
-        assert not self.is_running()
-        command = [sys.executable, *_PROGRAMS[self._program]]
-        command += ["-httpAddr=127.0.0.1", f"-httpPort={self.port}"]
-        command += ["-bindAddr=127.0.0.1", f"-bindPort={self._bind_port}"]
-        command += [f"-diskStoragePath={self.directory}", *self._options]
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("SPRAWL_")}
-        kept |= {"SPRAWL_HEALTH_PORT": str(self._health_port), "PLANTED_BUG": self._planted}
         began = self.log.stat().st_size if self.log.exists() else 0
         begin = time.monotonic()
-        with self.log.open("ab") as stderr:
-            self._process = subprocess.Popen(
-                command, cwd=_ROOT, env=kept, stdout=subprocess.DEVNULL, stderr=stderr
-            )
+        process = self.spawn()
         while time.monotonic() < begin + READY_S:
-            if self._process.poll() is not None:
+            if process.poll() is not None:
                 break
             try:
                 if httpx.get(f"{self.url}/ready", timeout=1).status_code == 200:
@@ -100,9 +91,25 @@ class NodeProcess:
             except httpx.TransportError:
                 # Not listening yet; the process is watched, so this ends.
                 time.sleep(0.02)
-        status = self._process.poll()
+        status = process.poll()
         self.kill()
         raise StartFailed(status, self.log.read_bytes()[began:].decode("utf-8", "replace"))
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Starts it and does not wait."""
+        assert not self.is_running()
+        command = [sys.executable, *_PROGRAMS[self._program]]
+        command += ["-httpAddr=127.0.0.1", f"-httpPort={self.port}"]
+        command += ["-bindAddr=127.0.0.1", f"-bindPort={self._bind_port}"]
+        command += [f"-diskStoragePath={self.directory}"]
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("SPRAWL_")}
+        kept |= self._settings
+        kept |= {"SPRAWL_HEALTH_PORT": str(self._health_port), "PLANTED_BUG": self._planted}
+        with self.log.open("ab") as stderr:
+            self._process = process = subprocess.Popen(
+                command, cwd=_ROOT, env=kept, stdout=subprocess.DEVNULL, stderr=stderr
+            )
+        return process
 
     def kill(self) -> None:
         """SIGKILL; the process is gone on return."""

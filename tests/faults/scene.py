@@ -5,8 +5,12 @@ that is left and judges the whole history, kept beside the log of the node until
 goes.
 """
 
+import datetime
+import json
 import os
+import platform
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -26,6 +30,25 @@ def per_form(test: int, short: int, long: int) -> int:
     return {"test": test, "short": short, "long": long}[FORM]
 
 
+def note_result(row: str, title: str, seed: int, figures: Mapping[str, object]) -> None:
+    """Writes what a row of the matrix counted, where ``SPRAWL_FAULTS_RESULTS`` names a folder."""
+    folder = os.environ.get("SPRAWL_FAULTS_RESULTS")
+    if not folder:
+        return
+    day = datetime.datetime.now(datetime.UTC).date().isoformat()
+    command = f"SPRAWL_FAULTS={FORM} SPRAWL_FAULTS_SEED={seed} make faults"
+    result = {
+        "row": f"fault-{row}",
+        "title": title,
+        "command": f"{command} T='-m \"fault and {row.split('-')[0]}\"'",
+        "date": day,
+        "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} processors",
+        "figures": figures,
+    }
+    file = Path(folder) / f"{day}-fault-{row.lower()}.json"
+    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
 class Scene:
     """A node with clients; use it as a context manager."""
 
@@ -37,14 +60,15 @@ class Scene:
         *,
         program: str = PROGRAM,
         planted: str = "",
-        options: tuple[str, ...] = (),
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder: Final = folder
         self.directory: Final = directory
+        self.seed: Final = seed
         self.draw: Final = random.Random(seed)
         self.history: Final = History(folder / "history.jsonl")
         self.node: Final = NodeProcess(
-            directory, folder / "node.log", options, program=program, planted=planted
+            directory, folder / "node.log", settings, program=program, planted=planted
         )
         self._workloads: list[Workload] = []
 

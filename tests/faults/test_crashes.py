@@ -1,10 +1,13 @@
 """Rows K1 and P1: a node dies at random moments, by SIGKILL and by power failure."""
 
+import time
+from pathlib import Path
+
 import pytest
 
 from tests.faults.faults import Fault, Kill9, PowerCut
 from tests.faults.node import NodeProcess
-from tests.faults.scene import LEVEL, Scene, per_form
+from tests.faults.scene import FORM, LEVEL, Scene, note_result, per_form
 from tests.faults.volume import BYTES_MIN, Volume
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3_600)]
@@ -12,8 +15,8 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(3_600)]
 _ACKS_MAX = per_form(400, 1_000, 10_000)
 
 
-def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> None:
-    """Breaks a working node ``count`` times, then judges."""
+def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> dict[str, object]:
+    """Breaks a working node ``count`` times, then judges; what was counted."""
     workload = scene.begin()
     slowest_s = 0.0
     for _ in range(count):
@@ -27,18 +30,81 @@ def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> None:
     print(f"{count} cycles, slowest start {slowest_s:.2f} s")  # noqa: T201
     assert report.is_good, report.lines()
     assert report.figures["faults"] == count
-    assert report.figures[f"acknowledged at {LEVEL}"] >= 50 + count
+    acked = report.figures[f"acknowledged at {LEVEL}"]
+    assert acked >= 50 + count
+    return {"cycles": count, "acknowledged": acked, "lost": 0, "slowest_start_s": round(slowest_s, 2)}
 
 
 @pytest.mark.K1
 def test_nothing_acknowledged_is_lost_by_kill_9(scene: Scene) -> None:
-    cycles(scene, Kill9(scene.history), per_form(3, 20, 200))
+    figures = cycles(scene, Kill9(scene.history), per_form(3, 20, 200))
+    note_result("K1", "kill -9 at random moments", scene.seed, figures)
+
+
+@pytest.mark.K1
+@pytest.mark.skipif(FORM == "test", reason="a longer form")
+def test_a_death_while_it_starts_loses_nothing(scene: Scene) -> None:
+    workload = scene.begin()
+    fault = Kill9(scene.history)
+    for _ in range(per_form(0, 4, 40)):
+        workload.wait_for(scene.draw.randint(1, _ACKS_MAX))
+        fault.start(scene.node)
+        for _ in range(3):
+            scene.node.spawn()
+            # Not a wait: the moment of the next death, anywhere from before its first line to after its last.
+            time.sleep(scene.draw.uniform(0.1, 0.8))
+            scene.node.kill()
+        scene.node.start()
+        fault.stop()
+    workload.wait_for(50)
+    report = scene.verdict(workload)
+    assert report.is_good, report.lines()
+
+
+@pytest.mark.K1
+@pytest.mark.skipif(FORM == "test", reason="a longer form")
+def test_nothing_is_lost_while_windows_are_sealed_and_memory_lets_go(
+    tmp_path: Path, seed: int
+) -> None:
+    settings = {"SPRAWL_STORAGE_MEMORY_MAX_SIZE": str(16 << 20)}
+    with Scene(tmp_path, tmp_path / "data", seed, settings=settings) as scene:
+        workload = scene.begin(body_bytes=32_768)
+        fault = Kill9(scene.history)
+        for _ in range(per_form(0, 4, 40)):
+            # More than a window of 4 MiB each, and in all more than memory holds.
+            workload.wait_for(scene.draw.randint(200, 400))
+            fault.start(scene.node)
+            scene.node.start()
+            fault.stop()
+        workload.wait_for(50)
+        report = scene.verdict(workload)
+        assert report.is_good, report.lines()
+
+
+@pytest.mark.K1
+@pytest.mark.skipif(FORM == "test", reason="a longer form")
+def test_offsets_that_were_shown_at_memory_are_never_given_again(scene: Scene) -> None:
+    workload = scene.begin(level="memory")
+    fault = Kill9(scene.history)
+    count = per_form(0, 4, 40)
+    for _ in range(count):
+        workload.wait_for(scene.draw.randint(1, _ACKS_MAX))
+        fault.start(scene.node)
+        scene.node.start()
+        fault.stop()
+    workload.wait_for(50)
+    report = scene.verdict(workload)
+    assert report.is_good, report.lines()
+    partitions = len(workload.plan.all_partitions())
+    assert report.figures["gaps lost_tail"] >= partitions * count, "every partition, at every death"
 
 
 @pytest.mark.P1
 @pytest.mark.needs("power-cut")
 def test_nothing_acknowledged_is_lost_by_a_power_cut(volume_scene: Scene, volume: Volume) -> None:
-    cycles(volume_scene, PowerCut(volume_scene.history, volume), per_form(1, 10, 100))
+    fault = PowerCut(volume_scene.history, volume)
+    figures = cycles(volume_scene, fault, per_form(1, 10, 100))
+    note_result("P1", "power failure under a living node, ext4", volume_scene.seed, figures)
 
 
 @pytest.mark.P1
@@ -48,4 +114,5 @@ def test_nothing_acknowledged_is_lost_by_a_power_cut_on_xfs(scene: Scene) -> Non
     with Volume(scene.folder / "xfs", BYTES_MIN["xfs"], "xfs") as volume:
         on_xfs = Scene(scene.folder / "xfs", volume.path / "data", scene.draw.getrandbits(32))
         with on_xfs:
-            cycles(on_xfs, PowerCut(on_xfs.history, volume), 100)
+            figures = cycles(on_xfs, PowerCut(on_xfs.history, volume), 100)
+            note_result("P1-xfs", "power failure under a living node, XFS", on_xfs.seed, figures)

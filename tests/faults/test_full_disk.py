@@ -41,7 +41,8 @@ def test_a_full_disk_refuses_keeps_reading_and_recovers(
 
 def fill(scene: Scene, volume: Volume, leave_bytes: int, count: int) -> None:
     """Fills the volume ``count`` times."""
-    workload = scene.begin(body_bytes=4_096)
+    # What waits for a full disk is not answered: its client gives up early and asks again.
+    workload = scene.begin(body_bytes=4_096, answer_s=1)
     workload.wait_for(200)
     pid = scene.node.pid
     for _ in range(count):

@@ -43,6 +43,8 @@ class Plan:
     ttl_share: float = 0.0
     ttl_s: int = 3_600
     pace_s: float = 0.0
+    # A client that has no answer for so long connects anew; what it asked for is unknown.
+    answer_s: float = ANSWER_S
 
     def all_partitions(self) -> list[tuple[str, int]]:
         """Every (topic, partition)."""
@@ -144,7 +146,7 @@ class Workload:
         partitions = plan.all_partitions()
         proc = f"producer-{self._seed}-{number}"
         seq = 0
-        client = _Client(self._port)
+        client = _Client(self._port, plan.answer_s)
         while not self._stop.is_set():
             topic, partition = draw.choice(partitions)
             msg_id = f"m{self._seed}-{number}-{seq}"
@@ -216,15 +218,16 @@ class Workload:
 class _Client:
     """One connection that is made again after it broke."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, answer_s: float = ANSWER_S) -> None:
         self._port = port
+        self._answer_s = answer_s
         self._wire: Wire | None = None
 
     def connect(self) -> bool:
         """True when there is a connection."""
         if self._wire is None:
             try:
-                self._wire = Wire(self._port, ANSWER_S)
+                self._wire = Wire(self._port, self._answer_s)
             except OSError:
                 return False
         return True

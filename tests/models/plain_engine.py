@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qs
 
+from sprawl._native import Page
 from sprawl.broker.engine import PartitionInfo, Stats, StoredMessage, TopicInfo, TopicSummary
 from sprawl.errors import Conflict, Expired, NotFound
+from sprawl.log.reads import Want
 
 DEFAULTS: dict[str, object] = {
     "partitions": 1,
@@ -89,9 +91,16 @@ def frame(opcode: int, data: bytes) -> bytes:
 
 
 class PlainEngine:
-    """Topics in a dictionary. ``expired`` names offsets that are gone by age."""
+    """Topics in a dictionary. ``expired`` names offsets that are gone by age.
+
+    ``cold`` names offsets that only the disk has: any page gives them. ``mark_now`` is what
+    publishes and topic changes wait for, 0 without a disk tier.
+    """
 
     def __init__(self) -> None:
+        self.levels: tuple[str, ...] = ("memory",)
+        self.mark_now = 0
+        self.cold: set[tuple[str, int]] = set()
         self.topics: dict[str, PlainTopic] = {}
         self.deleted: dict[str, PlainTopic] = {}
         self.expired: set[tuple[str, int]] = set()
@@ -201,21 +210,26 @@ class PlainEngine:
         self.topics[name] = held
         return True
 
-    def message(self, topic_id: str, partition: int, offset: int) -> StoredMessage | None:
+    def mark(self) -> int:
+        return self.mark_now
+
+    def message(
+        self, topic_id: str, partition: int, offset: int, page: Page | None = None
+    ) -> StoredMessage | Want | None:
         if (topic_id, offset) in self.expired:
             raise Expired(f"offset {offset} is gone by age")
+        if (topic_id, offset) in self.cold and page is None:
+            return (1, partition, offset, 0, offset + 1)
         for held in self.topics.values():
             if held.topic_id == topic_id and partition == 0 and offset < len(held.messages):
                 return held.messages[offset]
         return None
 
-    def message_by_key(self, key: str) -> StoredMessage | None:
+    def message_by_key(self, key: str) -> tuple[str, int, int] | None:
         if key not in self.keys:
             return None
         held, offset = self.keys[key]
-        place: StoredMessage = held.messages[offset].copy()
-        place["topic_id"], place["partition"], place["offset"] = held.topic_id, 0, offset
-        return place
+        return held.topic_id, 0, offset
 
     def reader(
         self, topic: str, query: bytes, form: str, last_event_id: str | None, now_ns: int
@@ -231,12 +245,13 @@ class PlainEngine:
         self.readers.append(reader)
         return reader
 
-    def publish_json(self, topic: str, line: bytes, now_ns: int) -> bytes:
+    def publish_json(self, topic: str, line: bytes, now_ns: int) -> tuple[bytes, int]:
         members = json.loads(line)
         if not isinstance(members, dict) or "payload" not in members:
-            return b'{"type":"urn:sprawl:problem:missing_member","status":400}\n'
+            return b'{"type":"urn:sprawl:problem:missing_member","status":400}\n', 0
         message_id = self.publish(topic, members["payload"].encode())
-        return json.dumps({"id": message_id, "topic": topic}).encode() + b"\n"
+        receipt = json.dumps({"id": message_id, "topic": topic}).encode() + b"\n"
+        return receipt, self.mark_now
 
     def stats(self) -> Stats:
         held = [m for topic in self.topics.values() for m in topic.messages]

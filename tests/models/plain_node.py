@@ -5,7 +5,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sprawl._native import Page
 from sprawl.edge.seam import UpgradeHandler
+from sprawl.log.reads import Want
 from sprawl.metrics.registry import SystemSample
 
 START_NS = 1_767_225_600_000_000_000
@@ -110,16 +112,47 @@ class PlainConnection:
 
 
 class PlainWatcher:
-    """Keeps who watches; ``wake`` calls them as the compiled side does once per tick."""
+    """Keeps who watches; ``wake`` calls them as the compiled side does once per tick.
+
+    ``sync`` says that a mark is on disk. Readers in ``cold`` want a page: ``give`` feeds them.
+    """
 
     def __init__(self) -> None:
         self.watched: dict[int, Callable[[], None]] = {}
+        self.unsynced: list[tuple[int, Callable[[], None]]] = []
+        self.cold: set[object] = set()
+        self.fetching: list[Callable[[bool], None]] = []
+        self.reading: list[tuple[Want, Callable[[Page | None], None]]] = []
 
     def watch(self, reader: object, callback: Callable[[], None]) -> None:
         self.watched[id(reader)] = callback
 
     def unwatch(self, reader: object) -> None:
         self.watched.pop(id(reader), None)
+
+    def fetch(self, reader: object, callback: Callable[[bool], None]) -> bool:
+        if reader not in self.cold:
+            return False
+        self.fetching.append(callback)
+        return True
+
+    def give(self, is_fed: bool) -> None:
+        callbacks, self.fetching = self.fetching, []
+        self.cold.clear()
+        for callback in callbacks:
+            callback(is_fed)
+
+    def when_synced(self, mark: int, callback: Callable[[], None]) -> None:
+        self.unsynced.append((mark, callback))
+
+    def sync(self, mark: int) -> None:
+        ready = [callback for due, callback in self.unsynced if due <= mark]
+        self.unsynced = [entry for entry in self.unsynced if entry[0] > mark]
+        for callback in ready:
+            callback()
+
+    def read_page(self, want: Want, done: Callable[[Page | None], None]) -> None:
+        self.reading.append((want, done))
 
     def wake(self) -> None:
         for callback in list(self.watched.values()):

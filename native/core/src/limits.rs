@@ -57,6 +57,8 @@ pub const FETCH_MESSAGES_MAX: u64 = 10_000;
 pub const FETCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of batches that one pull looks at beyond what it gives: a filter that matches little must not hold the loop.
 pub const READ_LOOK_BYTES_MAX: usize = 256 * 1024;
+/// Gaps that one plain answer tells; what is behind waits for the next read.
+pub const READ_GAPS_MAX: usize = 32;
 /// Seconds for which a plain read looks for its first match when it did not ask to wait.
 pub const READ_LOOK_S_MAX: u32 = 1;
 /// Seconds that a read may wait for its first message.

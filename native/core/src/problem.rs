@@ -104,6 +104,8 @@ codes! {
     DiskBehind "disk_behind" 503 true "Disk behind";
     /// The node is stopping.
     Draining "draining" 503 true "Draining";
+    /// A publish was not made durable in time: it may be later.
+    PublishTimeout "publish_timeout" 504 true "Request timed out";
     /// The memory tier is full of what may not be dropped.
     StorageFull "storage_full" 507 true "Storage full";
     /// Stored bytes that do not hold what they say; never an answer.

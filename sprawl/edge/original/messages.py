@@ -10,10 +10,10 @@ from sprawl.edge.call import Call
 from sprawl.edge.formats import json_response, rfc3339, text_or_base64
 
 
-def get(call: Call) -> Response:
+async def get(call: Call) -> Response:
     """One message; takes our id and one that its publisher gave."""
     asked = call.path["id"]
-    found = find_message(call.engine, asked)
+    found = await find_message(call.engine, call.context.disk, asked)
     stored = found.stored
     return json_response(
         {
@@ -24,7 +24,7 @@ def get(call: Call) -> Response:
             "ttl": stored["ttl_s"] or 0,
             "partition": found.partition,
             "offset": found.offset,
-            "storage_tier": "memory",
+            "storage_tier": found.tier,
             "message_id": found.message_id,
         }
     )

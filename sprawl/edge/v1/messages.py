@@ -14,10 +14,11 @@ from sprawl.edge.formats import json_response, rfc3339, text_or_base64
 from sprawl.edge.query import choice
 
 
-def get(call: Call) -> Response:
+async def get(call: Call) -> Response:
     """``GET /v1/messages/{id}``."""
     form = choice(call.query, "value", "text", ("text", "base64", "json"))
-    return json_response(_members(find_message(call.engine, call.path["id"]), form))
+    found = await find_message(call.engine, call.context.disk, call.path["id"])
+    return json_response(_members(found, form))
 
 
 def head(call: Call) -> Response:

@@ -50,11 +50,12 @@ CONFIG: Final = Object(
 """The configuration of a topic as a request gives it."""
 
 
-def put(call: Call) -> Response:
-    """``PUT /v1/topics/{topic}``: 201 when new, else 200."""
+async def put(call: Call) -> Response:
+    """``PUT /v1/topics/{topic}``: 201 when new, else 200; with a disk tier, once it is synced."""
     name = call.path["topic"]
     outcome = put_topic(call.engine, name, read_object(call.body, CONFIG))
     details = _details(find_topic(call.engine, name), call.view.node_id)
+    await call.settled()
     return json_response(details, 201 if outcome == "created" else 200)
 
 
@@ -73,17 +74,20 @@ def page(call: Call) -> Response:
     return json_response(members)
 
 
-def delete(call: Call) -> Response:
-    """``DELETE /v1/topics/{topic}``: 204."""
+async def delete(call: Call) -> Response:
+    """``DELETE /v1/topics/{topic}``: 204; with a disk tier, once it is synced."""
     delete_topic(call.engine, call.path["topic"], call.view.now_ns())
+    await call.settled()
     return Response(status_code=204)
 
 
-def undelete(call: Call) -> Response:
-    """``POST /v1/topics/{topic}:undelete``: the topic as it is again."""
+async def undelete(call: Call) -> Response:
+    """``POST /v1/topics/{topic}:undelete``: the topic as it is again, once that is synced."""
     name = call.path["topic"]
     undelete_topic(call.engine, name)
-    return json_response(_details(find_topic(call.engine, name), call.view.node_id))
+    details = _details(find_topic(call.engine, name), call.view.node_id)
+    await call.settled()
+    return json_response(details)
 
 
 def _details(topic: TopicInfo, node_id: str) -> dict[str, object]:

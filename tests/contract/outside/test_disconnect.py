@@ -190,7 +190,7 @@ def test_publishers_that_are_cut_by_a_stop_know_what_was_stored(start_node: Star
 
 def test_what_kill_9_takes_was_promised_by_nobody(start_node: StartNode) -> None:
     """Level memory: the receipt says so, the next start says so, and the messages are gone."""
-    node = start_node()
+    node = start_node("-storageType=memory")
     receipt = node.post("/v1/topics/t/messages", b"x")
     assert receipt["durability"]["reached"] == "memory"
     with Wire(node.port) as wire:

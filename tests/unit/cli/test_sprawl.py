@@ -96,7 +96,7 @@ def test_a_start_says_what_it_is_and_where(sprawl: Command, tmp_path: Path) -> N
     _, err = process.communicate(timeout=10)
     assert f"HTTP server listening on 127.0.0.1:{http}\n" in err
     assert re.search(r"\[Node [0-9a-f]{8}\] Became leader for term 1\n", err)
-    assert "messages are held in memory only, bounded to 100 MiB" in err
+    assert f"data in data/{bind}, tiers memory (100 MiB) and disk: " in err
     assert f"setting bindPort={bind} (flag -bindPort)" in err
     assert "unknown variable SPRAWL_XYZ has no effect" in err
     assert "hunter2" not in err
@@ -173,11 +173,11 @@ def test_a_bad_setting_is_one_line_and_the_usage_with_2(
 
 
 def test_what_is_not_in_this_version_is_one_line_with_2(sprawl: Command, tmp_path: Path) -> None:
-    status, _, err = sprawl.ended(SPRAWL_STORAGE_DISK_ENABLED="true")
+    status, _, err = sprawl.ended(SPRAWL_STORAGE_CLOUD_ENABLED="true")
     assert status == 2
     assert err == (
-        "sprawl: SPRAWL_STORAGE_DISK_ENABLED=true: the disk tier is not in this version, "
-        "messages are held in memory only; use false\n"
+        "sprawl: SPRAWL_STORAGE_CLOUD_ENABLED=true: the cloud tier is not in this version; "
+        "leave it out\n"
     )
     assert list(tmp_path.iterdir()) == []
 

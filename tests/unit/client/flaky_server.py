@@ -63,6 +63,8 @@ class FlakyServer:
         self.asked: list[Asked] = []
         self.script: deque[Answer | str | None] = deque()
         self.low = 0
+        # What every page says is lost: partition, first offset, offset after, reason.
+        self.gaps: list[tuple[int, int, int, str]] = []
         self.connections_count = 0
         self.url = ""
         self._next: dict[int, int] = {}
@@ -210,8 +212,8 @@ class FlakyServer:
             await self._more.wait()
         left = int(asked.query["limit"])
         if asked.headers["accept"] == BATCH:
-            return _batches(logs, starts, left)
-        return _messages(logs, starts, left)
+            return _batches(logs, starts, left, self.gaps)
+        return _messages(logs, starts, left, self.gaps)
 
     def _starts(self, from_: str, logs: dict[int, list[Any]]) -> dict[int, int]:
         if from_.startswith("cursor:"):
@@ -244,7 +246,10 @@ def _cursor(nexts: dict[int, int]) -> str:
 
 
 def _batches(
-    logs: dict[int, list[tuple[bytes | None, bytes]]], starts: dict[int, int], left: int
+    logs: dict[int, list[tuple[bytes | None, bytes]]],
+    starts: dict[int, int],
+    left: int,
+    gaps: list[tuple[int, int, int, str]],
 ) -> Answer:
     """Batches of two records, whole ones only, as a log would hold them."""
     ((number, log),) = logs.items()
@@ -262,11 +267,16 @@ def _batches(
         "Sprawl-Cursor": _cursor({number: reached}),
         "Sprawl-Up-To-Date": "true" if reached >= len(log) else "false",
     }
+    if gaps:
+        headers["Sprawl-Gap"] = ", ".join(f"{n};{first}-{end};{why}" for n, first, end, why in gaps)
     return Answer(body=body, headers=headers)
 
 
 def _messages(
-    logs: dict[int, list[tuple[bytes | None, bytes]]], starts: dict[int, int], left: int
+    logs: dict[int, list[tuple[bytes | None, bytes]]],
+    starts: dict[int, int],
+    left: int,
+    gaps: list[tuple[int, int, int, str]],
 ) -> Answer:
     found = []
     for number, log in logs.items():
@@ -284,5 +294,8 @@ def _messages(
             )
             starts[number] += 1
     is_up_to_date = all(starts[n] >= len(log) for n, log in logs.items())
-    body = {"messages": found, "cursor": _cursor(starts), "up_to_date": is_up_to_date}
+    body: dict[str, Any] = {"messages": found, "cursor": _cursor(starts)}
+    body["up_to_date"] = is_up_to_date
+    if gaps:
+        body["gaps"] = [dict(zip(("partition", "from", "to", "reason"), g, strict=True)) for g in gaps]
     return Answer(body=_json(body))

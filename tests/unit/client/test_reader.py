@@ -81,6 +81,20 @@ async def test_a_gap_is_an_error_and_never_a_silent_skip(node: FlakyServer, clie
     assert reader.gaps_count == 1
 
 
+@pytest.mark.parametrize("partitions", [1, 2])
+async def test_what_a_node_has_lost_is_an_error_and_never_a_silent_skip(
+    node: FlakyServer, client: Client, partitions: int
+) -> None:
+    node.partitions["t"] = partitions
+    node.append("t", *VALUES)
+    node.gaps = [(0, 2, 4, "damaged"), (0, 9, 11, "lost_tail")]
+    with pytest.raises(errors.LogDamaged, match="0;2-4;damaged, 0;9-11;lost_tail"):
+        await anext(client.read("t", from_="offset:0" if partitions == 1 else "earliest"))
+    reader = client.read("t", on_gap="skip", follow=False)
+    assert [message.data async for message in reader] == VALUES
+    assert reader.gaps_count % 2 == 0 and reader.gaps_count > 0
+
+
 async def test_an_unknown_topic_is_not_found(client: Client) -> None:
     with pytest.raises(errors.NotFound):
         await anext(client.read("none"))

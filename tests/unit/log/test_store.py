@@ -428,11 +428,36 @@ def test_a_log_of_a_later_lmdb_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_log_of_another_format_is_refused(tmp_path: Path, number: int) -> None:
-    opened(tmp_path).close()
-    raw(tmp_path, {b"format": counter(number)}, db=b"state")
+    with opened(tmp_path) as store:
+        store.state_put({b"format": counter(number)})
     before = (tmp_path / "log/data.mdb").read_bytes()
     assert f"log format {number}; this version reads 1" in refusal(tmp_path)
     assert (tmp_path / "log/data.mdb").read_bytes() == before
+
+
+@pytest.mark.parametrize("key", [b"a", b"nine bytes"])
+def test_a_key_that_is_no_position_is_damage(tmp_path: Path, key: bytes) -> None:
+    with opened(tmp_path) as store:
+        store.put_commit(pieces(0, 10))
+    raw(tmp_path, {key: b"value"}, db=b"log")
+    with opened(tmp_path) as store:
+        with pytest.raises(LogDamaged, match="a key of the log has"):
+            store.ends()
+        with pytest.raises(LogDamaged, match="a key of the log has"):
+            list(store.iter_log(0, 1 << 60))
+
+
+@pytest.mark.parametrize("value", [b"", b"abc", counter(7), counter(7) + bytes(4)])
+def test_a_state_that_is_not_what_was_written_is_damage(tmp_path: Path, value: bytes) -> None:
+    with opened(tmp_path) as store:
+        store.state_put({b"good": b""})
+    raw(tmp_path, {b"bad": value}, db=b"state")
+    with opened(tmp_path) as store:
+        assert store.state_get(b"good") == b""
+        with pytest.raises(LogDamaged, match="state bad of the log does not hold its sum"):
+            store.state_get(b"bad")
+        with pytest.raises(LogDamaged):
+            list(store.state_iter())
 
 
 def test_a_rocksdb_database_in_its_place_is_named(tmp_path: Path) -> None:

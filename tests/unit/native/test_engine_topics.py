@@ -23,7 +23,8 @@ def engine() -> _native.Engine:
 
 
 def publish(native: _native.Engine, topic: str, now_ns: int, members: str = "") -> bytes:
-    return native.publish_json(topic, b'{"payload":"%s"%s}' % (b"m", members.encode()), now_ns)
+    receipt, _ = native.publish_json(topic, b'{"payload":"%s"%s}' % (b"m", members.encode()), now_ns)
+    return receipt
 
 
 def stats(native: _native.Engine) -> Any:
@@ -85,7 +86,7 @@ def test_readers_of_a_forgotten_topic_see_nothing_of_its_successor() -> None:
     native.sweep(now_ns)
     publish(native, "new", now_ns)
     publish(native, "new", now_ns)
-    _, born = native.end_tick(now_ns)
+    _, born, _ = native.end_tick(now_ns)
     assert native.reader("new", b"", "ndjson", None, now_ns).handles == [old_handle]
     assert alone.pull(1 << 20, 100, now_ns) is None and alone.ended
     assert of_pattern.pull(1 << 20, 100, now_ns) is None

@@ -43,7 +43,7 @@ def test_a_fresh_directory_gets_an_identity_that_stays(tmp_path: Path) -> None:
             "boot_counter": 1,
             "version": "0.1.0",
             "clean": False,
-            "has_log": False,
+            "log_start": 0,
         }
     with open_directory(str(path), 7946, "", "0.1.0", lambda: "another") as second:
         assert (second.identity.node_id, second.identity.boot_counter) == ("made-7946", 2)
@@ -122,7 +122,7 @@ def test_a_refused_second_start_leaves_the_first_ones_identity(tmp_path: Path) -
 
 
 OLD = {"format": 1, "node_id": "n", "bind_port": 7946, "boot_counter": 1, "version": "0.1.0"}
-GOOD = OLD | {"format": 2, "clean": True, "has_log": True}
+GOOD = OLD | {"format": 2, "clean": True, "log_start": 1}
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,10 @@ GOOD = OLD | {"format": 2, "clean": True, "has_log": True}
         (b"{}", "no format number"),
         (json.dumps(GOOD | {"format": 3}).encode(), "format 3, this version reads 1 and 2"),
         (json.dumps(GOOD | {"format": 0}).encode(), "format 0, this version reads 1 and 2"),
-        (json.dumps(OLD | {"format": 2}).encode(), "clean or has_log is missing"),
-        (json.dumps(GOOD | {"clean": 1}).encode(), "clean or has_log is not true or false"),
-        (json.dumps(GOOD | {"has_log": None}).encode(), "clean or has_log is not true or false"),
+        (json.dumps(OLD | {"format": 2}).encode(), "clean or log_start is missing"),
+        (json.dumps(GOOD | {"clean": 1}).encode(), "clean is not true or false"),
+        (json.dumps(GOOD | {"log_start": None}).encode(), "log_start is not a start"),
+        (json.dumps(GOOD | {"log_start": 2}).encode(), "log_start is not a start"),
         (json.dumps(GOOD | {"format": True}).encode(), "no format number"),
         (json.dumps(GOOD | {"node_id": ""}).encode(), "node_id is not"),
         (json.dumps(GOOD | {"bind_port": "7946"}).encode(), "bind_port is not"),
@@ -161,6 +162,7 @@ def test_an_identity_of_the_format_before_is_read_and_replaced(tmp_path: Path) -
     with opened(tmp_path) as directory:
         assert (directory.identity.node_id, directory.identity.boot_counter) == ("n", 7)
         assert not directory.was_clean
+        directory.sign_start(with_log=False)
         assert identity(tmp_path)["format"] == 2
 
 
@@ -170,23 +172,30 @@ def test_a_node_is_clean_only_between_an_orderly_end_and_the_next_start(tmp_path
         assert identity(tmp_path)["clean"] is False
     with opened(tmp_path) as second:
         assert not second.was_clean
+        second.sign_start(with_log=False)
         second.sign_clean()
         assert identity(tmp_path)["clean"] is True
     with opened(tmp_path) as third:
         assert third.was_clean
+        assert identity(tmp_path)["clean"] is True, "nothing is noted before the start is signed"
+        third.sign_start(with_log=False)
         assert identity(tmp_path)["clean"] is False
         assert third.identity.boot_counter == 3
 
 
-def test_a_log_once_made_stays_noted(tmp_path: Path) -> None:
+def test_the_last_start_that_had_the_log_stays_noted(tmp_path: Path) -> None:
     with opened(tmp_path) as first:
-        first.sign_log()
-        first.sign_log()
+        assert first.identity.log_start == 0
+        first.sign_start(with_log=True)
         assert identity(tmp_path) == dataclasses.asdict(first.identity)
         first.sign_clean()
     with opened(tmp_path) as second:
-        assert second.identity.has_log
+        assert (second.identity.boot_counter, second.identity.log_start) == (2, 1)
         assert second.was_clean
+        second.sign_start(with_log=False)
+    with opened(tmp_path) as third:
+        third.sign_start(with_log=True)
+        assert (third.identity.boot_counter, third.identity.log_start) == (3, 3)
 
 
 def test_an_end_that_cannot_be_noted_is_told(tmp_path: Path) -> None:

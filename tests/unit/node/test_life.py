@@ -9,7 +9,7 @@ import pytest
 from sprawl.clock import SystemClock
 from sprawl.errors import SettingsError
 from sprawl.node.banner import banner_lines
-from sprawl.node.directory import open_directory
+from sprawl.node.directory import Directory, open_directory
 from sprawl.node.node import Node
 from sprawl.node.ports import take_ports
 from sprawl.node.rooms import Rooms
@@ -49,7 +49,9 @@ class House:
             reload=self.reload,
         )
 
-    def build(self, _settings: Settings, view: LiveView, _tasks: Tasks) -> Rooms:
+    def build(
+        self, _settings: Settings, view: LiveView, _tasks: Tasks, _directory: Directory
+    ) -> Rooms:
         self.events.append("build")
         edge = twin_rooms.TwinServer(view, self.events)
         edge.drain_s = self.drain_s
@@ -169,7 +171,7 @@ async def test_the_view_says_what_is_true(tmp_path: Path) -> None:
     house = House(tmp_path)
     view = house.node.view
     assert (view.node_id, view.boot_counter, view.version) == ("ab12cd34-5", 1, "0.1.0")
-    assert (view.storage_type, view.storage_type_effective) == ("memory", "memory")
+    assert (view.storage_type, view.storage_type_effective) == ("memory", "disk")
     assert view.address == "127.0.0.1"
     assert view.health_port == house.ports.health_port
     assert view.disk_path == str(tmp_path)
@@ -183,6 +185,16 @@ async def test_the_banner_says_where_how_kept_and_what_to_try(tmp_path: Path) ->
     assert len(lines) == 6
     text = "\n".join(lines)
     assert "node ab12cd34-5" in text
-    assert "messages are held in memory only, bounded to 100 MiB" in text
+    assert f"data {tmp_path} · tiers memory (100 MiB) and disk: messages are acknowledged" in text
     assert f"-n http://127.0.0.1:{house.ports.http_port} publish -t my-topic" in text
+    await house.node.stop(drain=False)
+
+
+async def test_without_a_disk_tier_the_banner_says_that_messages_are_in_memory_only(
+    tmp_path: Path,
+) -> None:
+    house = House(tmp_path, "-storageType=memory")
+    text = "\n".join(banner_lines(house.node.view))
+    assert "messages are held in memory only, bounded to 100 MiB" in text
+    assert house.node.view.storage_type_effective == "memory"
     await house.node.stop(drain=False)

@@ -15,9 +15,6 @@ def require(*argv: str, **environment: str) -> None:
 @pytest.mark.parametrize(
     ("argv", "environment", "what"),
     [
-        ([], {"SPRAWL_STORAGE_DISK_ENABLED": "true"}, "SPRAWL_STORAGE_DISK_ENABLED=true: the disk"),
-        ([], {"SPRAWL_DISK_STORAGE": "1"}, "SPRAWL_DISK_STORAGE=true: the disk tier is not in"),
-        (["-storageType=disk"], {}, "-storageType=disk: the disk tier is not in this version"),
         (["-storageType", "s3"], {}, "-storageType=s3: the cloud tier is not in this version"),
         ([], {"SPRAWL_STORAGE_CLOUD_ENABLED": "true"}, "the cloud tier is not in this version"),
         (["-seeds=127.0.0.1:7947"], {}, "-seeds=127.0.0.1:7947: joining a cluster is not in this"),
@@ -44,6 +41,9 @@ def test_what_is_not_there_is_refused(
     [
         ([], {}),
         ([], {"SPRAWL_STORAGE_DISK_ENABLED": "false"}),
+        ([], {"SPRAWL_STORAGE_DISK_ENABLED": "true"}),
+        ([], {"SPRAWL_DISK_STORAGE": "1"}),
+        (["-storageType=disk"], {}),
         (["-storageType=memory"], {"SPRAWL_STORAGE_DISK_ENABLED": "true"}),
         (["-diskStoragePath=/x", "-memoryToDiskAge=60", "-diskToCloudAge=60"], {}),
         ([], {"SPRAWL_STORAGE_DISK_MAX_SIZE": "5", "SPRAWL_STORAGE_DISK_PATH": "/x"}),

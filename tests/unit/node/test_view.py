@@ -20,14 +20,16 @@ async def test_the_node_has_one_clock_that_a_step_of_the_wall_clock_does_not_mov
 ) -> None:
     bind, http, health = free_ports(3)
     flags = [f"-bindPort={bind}", f"-httpPort={http}", f"-healthPort={health}"]
-    settings = load(parse_flags([*flags, "-httpAddr=127.0.0.1"]), {}).settings
+    settings = load(
+        parse_flags([*flags, "-httpAddr=127.0.0.1", "-storageType=memory"]), {}
+    ).settings
     ports = take_ports(settings)
     directory = open_directory(str(tmp_path), bind, "ab12cd34-5", "0.1.0", lambda: "x")
     clock = ManualClock(5 * SECOND_NS)
     view = LiveView(settings, directory, ports, clock, "0.1.0")
     try:
         assert view.now_ns() == 5 * SECOND_NS
-        build_rooms(settings, view, Tasks(lambda _failure: None))
+        build_rooms(settings, view, Tasks(lambda _failure: None), directory)
         first = view.now_ns()
         clock.step(-3_600 * SECOND_NS)
         await asyncio.sleep(0)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 
 from sprawl.broker.engine import Stats
+from sprawl.node.directory import Directory
 from sprawl.node.rooms import Rooms
 from sprawl.node.tasks import Tasks
 from sprawl.node.view import LiveView
@@ -58,6 +59,6 @@ class TwinServer:
         writer.close()
 
 
-def twin_rooms(_settings: Settings, view: LiveView, _tasks: Tasks) -> Rooms:
+def twin_rooms(_settings: Settings, view: LiveView, _tasks: Tasks, _directory: Directory) -> Rooms:
     """Rooms that nobody watches."""
     return Rooms(TwinEngine(), TwinServer(view, []))

@@ -9,7 +9,7 @@ use crate::http::{head, Framing, Head, HttpError, Known};
 use crate::limits::{BODY_BYTES_MAX, BUFFERED_BYTES_MAX, COLD_BODY_BYTES_MAX, WRITE_BUFFER_BYTES_MAX};
 use crate::log::durable::Level;
 use crate::log::Options;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Outcome, Problem};
 
 /// An incomplete request of at most this size is held even when the bound on all of them is reached.
 const SMALL_BODY_BYTES: usize = 65_536;
@@ -134,6 +134,8 @@ pub struct Connection {
     is_blocked: bool,
     /// The connection closes when no answer is held.
     closes: bool,
+    /// The last publish came on the original's route.
+    is_alias: bool,
     state: State,
 }
 
@@ -154,6 +156,7 @@ impl Connection {
             held_from: None,
             is_blocked: false,
             closes: false,
+            is_alias: false,
             state: State::Request,
         }
     }
@@ -289,6 +292,25 @@ impl Edge {
         debug_assert!(start <= out.len());
         out.extend_from_slice(&more);
         step
+    }
+
+    /// Ends a connection whose answers waited too long for the disk: whether their publishes are stored is not known.
+    pub fn give_up(&mut self, connection: &mut Connection, now_ns: i64, out: &mut Vec<u8>) {
+        let is_alias = connection.is_alias;
+        let problem = Problem::new(
+            Code::PublishTimeout,
+            "Request timed out; whether the message is stored is not known, publish again with the same id",
+        );
+        let date = *self.clock.date(now_ns);
+        let refusal = Refusal { outcome: Outcome::Unknown, ..Refusal::closing(&date) };
+        if is_alias {
+            response::alias_error(out, &problem, &refusal);
+        } else {
+            response::problem(out, &problem, &refusal);
+        }
+        connection.held = Vec::new();
+        connection.marks.clear();
+        self.forget(connection);
     }
 
     /// Goes on after an answer of the driver.
@@ -525,6 +547,7 @@ impl Edge {
     ) -> Served {
         connection.requests += 1;
         let is_alias = matches!(hot, Some(Hot::Alias));
+        connection.is_alias = is_alias;
         let exchange =
             Exchange { head, now_ns, sticky: connection.id, number: connection.requests, is_alias };
         let step = match hot {

@@ -7,6 +7,7 @@
 mod connection;
 pub mod encode;
 pub mod fetch;
+pub mod lookup;
 pub mod page;
 mod publish;
 pub mod reader;
@@ -185,7 +186,8 @@ impl Edge {
         }
         let wait_until_ns = exchange.now_ns.saturating_add(fetch.wait_ns());
         let (bytes_max, messages_max) = (fetch.bytes_max, fetch.messages_max());
-        let reader = fetch.reader(&mut self.log, topic, form)?;
+        let mut reader = fetch.reader(&mut self.log, topic, form)?;
+        reader.tells_gaps = !streams;
         let connection = head.connection();
         let is_chunked = head.minor_version == 1;
         Ok(Waiting { reader, streams, is_chunked, connection, bytes_max, messages_max, wait_until_ns })
@@ -247,8 +249,8 @@ impl Edge {
         }
         let (bytes_max, messages_max) = (waiting.bytes_max, waiting.messages_max);
         let pulled = self.pull(&mut waiting.reader, bytes_max, messages_max, now_ns, &mut body);
-        if pulled.messages == 0 && !pulled.ended && !is_due && (pulled.more || now_ns < waiting.wait_until_ns)
-        {
+        let has_news = pulled.messages > 0 || pulled.ended || waiting.reader.has_gaps();
+        if !has_news && !is_due && (pulled.more || now_ns < waiting.wait_until_ns) {
             self.scratch = body;
             return if pulled.more { Progress::Looks } else { Progress::Waits };
         }
@@ -256,8 +258,15 @@ impl Edge {
         let up_to_date = if pulled.more { "false" } else { "true" };
         let content_type = if is_json { "application/json" } else { publish::BATCH };
         response::begin(out, 200, self.clock.date(now_ns), content_type, waiting.connection);
+        let gaps = waiting.reader.take_gaps();
         if is_json {
-            body.extend_from_slice(b"],\"cursor\":\"");
+            body.push(b']');
+            for (at, gap) in gaps.iter().enumerate() {
+                body.extend_from_slice(if at == 0 { b",\"gaps\":[" } else { b"," });
+                gap.write(&mut body);
+            }
+            body.extend_from_slice(if gaps.is_empty() { b"" } else { b"]" });
+            body.extend_from_slice(b",\"cursor\":\"");
             body.extend_from_slice(cursor.as_bytes());
             body.extend_from_slice(b"\",\"up_to_date\":");
             body.extend_from_slice(up_to_date.as_bytes());
@@ -265,6 +274,10 @@ impl Edge {
         }
         response::header(out, "Sprawl-Cursor", cursor.as_bytes());
         response::header(out, "Sprawl-Up-To-Date", up_to_date.as_bytes());
+        if !is_json && !gaps.is_empty() {
+            let gaps: Vec<_> = gaps.iter().map(ToString::to_string).collect();
+            response::header(out, "Sprawl-Gap", gaps.join(", ").as_bytes());
+        }
         let mark = response::begin_body(out);
         out.extend_from_slice(&body);
         response::end_body(out, mark);

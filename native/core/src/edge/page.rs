@@ -87,10 +87,11 @@ impl Page {
         self.end
     }
 
-    /// The first offset that has a record, for a read from a time on.
+    /// The first offset that has a record, or had one before it was damaged, for a read from a time on.
     #[must_use]
     pub fn first_record(&self) -> u64 {
-        self.entries.first().map_or(self.end, |e| e.base.max(self.first))
+        let record = self.entries.first().map_or(self.end, |e| e.base.max(self.first));
+        self.gap_after(self.first).map_or(record, |gap| gap.min(record))
     }
 
     /// The damaged range that holds `offset`.
@@ -99,9 +100,15 @@ impl Page {
         self.gaps.iter().copied().find(|(from, to)| (*from..*to).contains(&offset))
     }
 
+    /// Where the next damaged range at or above `offset` begins.
+    #[must_use]
+    pub fn gap_after(&self, offset: u64) -> Option<u64> {
+        self.gaps.iter().map(|(from, _)| *from).filter(|from| *from >= offset).min()
+    }
+
     /// Its batches from the one that holds `offset` on, up to the next damaged range.
     pub fn batches(&self, offset: u64) -> impl Iterator<Item = Batch<'_>> + '_ {
-        let stop = self.gaps.iter().map(|(from, _)| *from).filter(|from| *from >= offset).min();
+        let stop = self.gap_after(offset);
         self.entries
             .iter()
             .map(|e| Batch::from_disk(e.envelope, e.base, &self.bytes[e.at..e.at + e.length]))

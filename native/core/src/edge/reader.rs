@@ -12,7 +12,7 @@ use crate::batch::{self, BatchError, Builder, Record, RecordRef};
 use crate::cursor;
 use crate::envelope::ENVELOPE_LEN;
 use crate::http::response::write_number;
-use crate::limits::{READ_LOOK_BYTES_MAX, READ_PARTITIONS_MAX};
+use crate::limits::{READ_GAPS_MAX, READ_LOOK_BYTES_MAX, READ_PARTITIONS_MAX};
 use crate::log::lifetimes::expiry_ns;
 use crate::log::{Batch, Log};
 use crate::problem::{Code, Problem};
@@ -64,6 +64,46 @@ impl Filter {
     }
 }
 
+/// Offsets of a partition that no read can give any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Partition number.
+    pub partition: u16,
+    /// First offset.
+    pub from: u64,
+    /// Offset after the last.
+    pub to: u64,
+    /// `retention`, `damaged` or `lost_tail`.
+    pub reason: &'static str,
+}
+
+impl std::fmt::Display for Gap {
+    /// As the header `Sprawl-Gap` has it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { partition, from, to, reason } = self;
+        write!(f, "{partition};{from}-{to};{reason}")
+    }
+}
+
+impl Gap {
+    fn is_before(&self, next: &Self) -> bool {
+        (self.partition, self.to, self.reason) == (next.partition, next.from, next.reason)
+    }
+
+    /// Writes it as a JSON object.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"partition\":");
+        write_number(out, u64::from(self.partition));
+        out.extend_from_slice(b",\"from\":");
+        write_number(out, self.from);
+        out.extend_from_slice(b",\"to\":");
+        write_number(out, self.to);
+        out.extend_from_slice(b",\"reason\":\"");
+        out.extend_from_slice(self.reason.as_bytes());
+        out.extend_from_slice(b"\"}");
+    }
+}
+
 /// What a pull achieved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pulled {
@@ -89,8 +129,12 @@ pub struct Reader {
     ended: bool,
     /// What the disk gave last.
     page: Option<Arc<Page>>,
+    /// Gaps of a plain read, for the end of its answer.
+    gaps: Vec<Gap>,
     /// Messages still wanted; `None` = no limit.
     pub left: Option<u64>,
+    /// Whether a plain answer will tell the gaps.
+    pub tells_gaps: bool,
 }
 
 impl Reader {
@@ -114,7 +158,9 @@ impl Reader {
             awaited,
             ended: false,
             page: None,
+            gaps: Vec::new(),
             left: None,
+            tells_gaps: false,
         }
     }
 
@@ -169,7 +215,7 @@ impl Reader {
         let mut hash = Xxh3Default::default();
         (place.topic_id, place.part, place.next, place.epoch, self.form, self.json_values).hash(&mut hash);
         let part = log.part(place.part);
-        if self.is_cold(log, place) {
+        if Self::is_cold(log, place) {
             return None;
         }
         let is_deleted = log.is_deleted(place.topic, place.topic_id);
@@ -189,7 +235,7 @@ impl Reader {
     }
 
     /// Whether what comes next at a place has left memory.
-    fn is_cold(&self, log: &Log, place: &Place) -> bool {
+    fn is_cold(log: &Log, place: &Place) -> bool {
         if !log.has_disk() {
             return false;
         }
@@ -206,7 +252,7 @@ impl Reader {
             if log.is_deleted(place.topic, place.topic_id) {
                 continue;
             }
-            if !self.is_cold(log, place) {
+            if !Self::is_cold(log, place) {
                 if log.part(place.part).visible > place.next {
                     return None; // this one has its turn
                 }
@@ -240,6 +286,17 @@ impl Reader {
             }
         }
         self.page = Some(page);
+    }
+
+    /// The gaps that a plain read has met; none are left.
+    pub fn take_gaps(&mut self) -> Vec<Gap> {
+        std::mem::take(&mut self.gaps)
+    }
+
+    /// Whether a plain read has met gaps that no answer has told yet.
+    #[must_use]
+    pub fn has_gaps(&self) -> bool {
+        !self.gaps.is_empty()
     }
 
     /// Takes a topic in that was created after this read of a pattern began. `true` when it has new partitions now.
@@ -337,7 +394,7 @@ impl Reader {
         if batch.bytes.len() < bytes_min || expires || batch.base < place.next {
             return None;
         }
-        if self.is_cold(log, &place) {
+        if Self::is_cold(log, &place) {
             return None;
         }
         let (slice, end) = (log.lease(&batch)?, batch.end());
@@ -346,20 +403,11 @@ impl Reader {
         Some((slice, messages))
     }
 
-    fn write_gap(&mut self, at: usize, low: u64, reason: &str, out: &mut Vec<u8>) {
-        let place = self.places[at];
-        let body = |out: &mut Vec<u8>| {
-            out.extend_from_slice(b"{\"partition\":");
-            write_number(out, u64::from(place.number));
-            out.extend_from_slice(b",\"from\":");
-            write_number(out, place.next);
-            out.extend_from_slice(b",\"to\":");
-            write_number(out, low);
-            out.extend_from_slice(b",\"reason\":\"");
-            out.extend_from_slice(reason.as_bytes());
-            out.extend_from_slice(b"\"}");
-        };
-        self.places[at].next = low;
+    fn write_gap(&mut self, at: usize, to: u64, reason: &'static str, out: &mut Vec<u8>) {
+        let Place { number, next, .. } = self.places[at];
+        let gap = Gap { partition: number, from: next, to, reason };
+        let body = |out: &mut Vec<u8>| gap.write(out);
+        self.places[at].next = to;
         let object = |out: &mut Vec<u8>| {
             out.extend_from_slice(b"{\"gap\":");
             body(out);
@@ -372,8 +420,17 @@ impl Reader {
                 out.push(b'\n');
             }
             Form::WsJson | Form::WsBinary => encode::write_frame(out, 1, object),
-            // Offsets of batches tell a gap by themselves; a plain JSON read answers 410 before it comes here.
-            Form::Json | Form::Binary => {}
+            // A plain read answers 410 for what retention took before it comes here, and tells the others in its answer.
+            // A binary stream has no place for them: the offsets of its batches show a gap.
+            Form::Json | Form::Binary => {
+                if !self.tells_gaps || reason == "retention" {
+                    return;
+                }
+                match self.gaps.last_mut().filter(|last| last.is_before(&gap)) {
+                    Some(last) => last.to = to,
+                    None => self.gaps.push(gap),
+                }
+            }
         }
     }
 }
@@ -403,7 +460,7 @@ impl Pull<'_, '_> {
             json_values: self.reader.json_values,
         };
         let mut scratch = Vec::new();
-        while self.reader.is_cold(log, &self.reader.places[self.at]) {
+        while Reader::is_cold(log, &self.reader.places[self.at]) {
             if !self.cold(log, &origin, &mut scratch, out, pulled) {
                 pulled.more = true;
                 return;
@@ -439,16 +496,28 @@ impl Pull<'_, '_> {
             return true;
         }
         for batch in page.batches(place.next) {
+            self.hole(log, batch.base, out);
             if !self.batch(log, &batch, origin, scratch, out, pulled) {
                 return false;
             }
         }
         let after = self.reader.places[self.at].next;
-        if after < page.end() && page.gap_at(after).is_none() {
-            // Offsets that no stored batch has: a crash took what topics at `memory` had shown.
-            self.reader.write_gap(self.at, page.end(), "lost_tail", out);
+        let (to, is_at_end) = page.gap_after(after).map_or((page.end(), true), |from| (from, false));
+        self.hole(log, to, out);
+        if is_at_end {
+            // What memory dropped before a window had it was over.
+            let next = &mut self.reader.places[self.at].next;
+            *next = page.end().max(*next);
         }
         true
+    }
+
+    /// Names the offsets from the cursor up to `to` that no stored batch has.
+    fn hole(&mut self, log: &Log, to: u64, out: &mut Vec<u8>) {
+        let place = self.reader.places[self.at];
+        if let Some((to, reason)) = log.hole(place.part, place.next, to) {
+            self.reader.write_gap(self.at, to, reason, out);
+        }
     }
 
     /// Writes one batch from the cursor on. `false` when a bound stopped it.
@@ -462,7 +531,9 @@ impl Pull<'_, '_> {
         pulled: &mut Pulled,
     ) -> bool {
         let has_looked_enough = self.looked >= READ_LOOK_BYTES_MAX + (out.len() - self.start);
-        if out.len() >= self.bytes_end || pulled.messages >= self.messages_max || has_looked_enough {
+        let has_gaps_enough = self.reader.gaps.len() >= READ_GAPS_MAX;
+        let is_full = out.len() >= self.bytes_end || pulled.messages >= self.messages_max || has_gaps_enough;
+        if is_full || has_looked_enough {
             return false;
         }
         self.looked += ENVELOPE_LEN + batch.bytes.len();

@@ -76,6 +76,12 @@ pub(super) struct Disk {
     is_full: bool,
     /// While a start reads the log: where the newest batch of each partition ends.
     pub(super) newest_lsn: Vec<u64>,
+    /// While a start reads the log: nothing of it was ever dropped.
+    pub(super) keeps_all: bool,
+    /// While a start reads the log: a topic that has batches and no record.
+    pub(super) nameless: Option<u64>,
+    /// Where each partition that was restored went on. Below this an offset without a batch is a gap.
+    pub(super) restored_ends: Box<[u64]>,
     /// Next offset of `$sys.topics` by slot.
     pub(super) config_offsets: Box<[u64]>,
 }
@@ -93,6 +99,9 @@ impl Disk {
             sealed_lsn: first_lsn,
             is_full: false,
             newest_lsn: Vec::new(),
+            keeps_all: false,
+            nameless: None,
+            restored_ends: Box::default(),
             config_offsets: vec![0; SLOTS_COUNT].into_boxed_slice(),
         }
     }

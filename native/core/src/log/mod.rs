@@ -17,7 +17,7 @@ mod restore;
 mod retain;
 
 pub use append::{BatchReceipt, Expect, NewRecord, Options, Receipt};
-pub use read::{Batch, Start};
+pub use read::{Batch, Found, Start};
 pub use restore::{StoredBatch, TopicRecord, LOST_TAIL_OFFSETS};
 
 use crate::batch::Builder;

@@ -72,12 +72,18 @@ impl Log {
             return None;
         }
         let batch = self.batches(handle, offset).next()?;
+        self.found_in(self.part(handle).topic, &batch, offset, now_ns)
+    }
+
+    /// The record at `offset` in a batch of a topic; `None` when it is not there or its lifetime is over.
+    #[must_use]
+    pub fn found_in(&self, topic: u32, batch: &Batch<'_>, offset: u64, now_ns: i64) -> Option<Found> {
         let mut scratch = Vec::new();
         let records = crate::batch::records(batch.bytes, &mut scratch).ok()?;
         let record = records.flatten().find(|r| u64::try_from(r.offset) == Ok(offset))?;
         let ttl_s = record.ttl_s.unwrap_or_default();
         let append_ns = batch.envelope.append_ns;
-        let topic_ttl_s = self.topic_ttl_s(self.part(handle).topic, append_ns);
+        let topic_ttl_s = self.topic_ttl_s(topic, append_ns);
         let expiry_ns = expiry_ns(record.ttl_s, topic_ttl_s, append_ns);
         if expiry_ns != 0 && expiry_ns <= now_ns {
             return None;

@@ -89,7 +89,8 @@ impl TopicRecord {
             message_bytes_max: long(5),
         };
         super::topics::check_config(&config).ok()?;
-        let (created_ns, deleted_ns) = (long(6).cast_signed(), long(7).cast_signed());
+        let signed = |at: usize| i64::from_le_bytes(long(at).to_le_bytes());
+        let (created_ns, deleted_ns) = (signed(6), signed(7));
         Some(Self { id, name: name.into(), config, created_ns, deleted_ns })
     }
 }
@@ -196,6 +197,14 @@ impl Log {
         }
     }
 
+    /// Begins the reading of a start; the oldest window begins at `first_lsn`. While nothing was ever dropped, partitions
+    /// begin at offset 0, also where the bytes of their first batch are damaged.
+    pub fn begin_restore(&mut self, first_lsn: u64) {
+        if let Some(disk) = &mut self.disk {
+            disk.keeps_all = first_lsn == 0;
+        }
+    }
+
     /// Widens what is known of a partition by a batch that lies on disk. Of unknown topics nothing is kept.
     pub fn restore_batch(&mut self, batch: &StoredBatch) {
         self.last_ns = self.last_ns.max(batch.append_ns);
@@ -206,16 +215,23 @@ impl Log {
             *next = (*next).max(end);
             return;
         }
-        let Some(index) = self.topics.find_id(batch.topic_id) else { return };
-        let parts = self.topics.get(index).parts.as_slice();
-        let Some(&handle) = parts.get(batch.partition as usize) else { return };
+        let index = self.topics.find_id(batch.topic_id);
+        let parts = index.map_or(&[][..], |index| self.topics.get(index).parts.as_slice());
+        let Some(&handle) = parts.get(batch.partition as usize) else {
+            disk.nameless.get_or_insert(batch.topic_id);
+            return;
+        };
         if disk.newest_lsn.len() <= handle as usize {
             disk.newest_lsn.resize(handle as usize + 1, 0);
         }
         let newest = &mut disk.newest_lsn[handle as usize];
         *newest = (*newest).max(batch.end_lsn);
         let part = &mut self.parts[handle as usize];
-        part.low = if part.end == 0 { batch.base } else { part.low.min(batch.base) };
+        part.low = match part.end {
+            _ if disk.keeps_all => part.low,
+            0 => batch.base,
+            _ => part.low.min(batch.base),
+        };
         part.end = part.end.max(end);
         part.visible = part.end;
         part.bytes += u64::from(batch.length);
@@ -239,21 +255,43 @@ impl Log {
         part.visible = part.end;
     }
 
-    /// Ends the reading of a start. `unclean_lsns`: where the log ended each time a process did not end in order. What
-    /// topics at `memory` had shown then may be lost, so their partitions go on well above their newest batch.
-    pub fn finish_restore(&mut self, unclean_lsns: &[u64]) {
-        let Some(disk) = &mut self.disk else { return };
+    /// Ends the reading of a start; gives the id of a topic that has batches and no record, if there is one.
+    ///
+    /// `unclean`: where the log ended each time a process did not end in order, and how often there. What topics at
+    /// `memory` had shown then may be lost, so their partitions go on well above their newest batch. `damaged_lsns`: where
+    /// bytes ended that hold no whole batch. They may have been of any partition that has no later batch.
+    pub fn finish_restore(&mut self, unclean: &[(u64, u64)], damaged_lsns: &[u64]) -> Option<u64> {
+        let disk = self.disk.as_mut()?;
+        let nameless = disk.nameless.take();
         let newest = std::mem::take(&mut disk.newest_lsn);
+        let mut ends = Vec::with_capacity(self.parts.len());
         for handle in 0..self.parts.len() {
-            if unclean_lsns.is_empty() || self.level_of(self.parts[handle].topic) != Level::Memory {
-                continue;
-            }
             let newest = newest.get(handle).copied().unwrap_or_default();
-            let count = unclean_lsns.iter().filter(|end| **end >= newest).count() as u64;
+            let mut count = damaged_lsns.iter().filter(|end| **end > newest).count() as u64;
+            if self.level_of(self.parts[handle].topic) == Level::Memory {
+                count +=
+                    unclean.iter().filter(|(end, _)| *end >= newest).map(|(_, times)| times).sum::<u64>();
+            }
             let part = &mut self.parts[handle];
             part.end += count * LOST_TAIL_OFFSETS;
             part.visible = part.end;
+            ends.push(part.end);
         }
+        if let Some(disk) = &mut self.disk {
+            disk.restored_ends = ends.into_boxed_slice();
+        }
+        nameless
+    }
+
+    /// Why no batch on disk has the offsets `[from, to)` of a partition, and where the range ends; `None` when it was
+    /// never restored: what expired in memory is no gap.
+    #[must_use]
+    pub fn hole(&self, handle: u32, from: u64, to: u64) -> Option<(u64, &'static str)> {
+        let restored_end = self.disk.as_ref()?.restored_ends.get(handle as usize).copied()?;
+        let to = to.min(restored_end);
+        let is_jump = from.saturating_add(LOST_TAIL_OFFSETS) <= to;
+        let is_memory = self.level_of(self.part(handle).topic) == Level::Memory;
+        (from < to).then_some((to, if is_jump && is_memory { "lost_tail" } else { "damaged" }))
     }
 }
 

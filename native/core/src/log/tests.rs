@@ -4,6 +4,7 @@ use super::*;
 use crate::batch::Record;
 use crate::envelope::ENVELOPE_LEN;
 use crate::log::dedup::Producer;
+use crate::log::durable::Level;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -529,4 +530,73 @@ fn a_topic_in_the_place_of_a_forgotten_one_has_nothing_of_it() {
         put(&mut log, "other", 15_000, 100 * SECOND).unwrap();
         log.end_tick(100 * SECOND);
     }
+}
+
+/// A log that a start found: one topic at `memory`, one at `disk`, each with offsets 0 to 9 in a batch that ends at 100.
+fn restored(unclean: &[(u64, u64)], damaged_lsns: &[u64]) -> Log {
+    let setup = Setup { disk_lsn: Some(1000), ..log().setup };
+    let mut log = Log::new(setup, Arc::new(SlotTable::single("n", 1).unwrap()));
+    log.begin_restore(0);
+    for (id, name, level) in [(70, "m", Level::Memory), (71, "d", Level::Disk)] {
+        let config = Config { level: Some(level), ..Config::default() };
+        let name = name.as_bytes().into();
+        log.restore_topic(&TopicRecord { id, name, config, created_ns: 1, deleted_ns: 0 });
+        let (base, records) = (0, 10);
+        let batch =
+            StoredBatch { topic_id: id, partition: 0, base, records, length: 50, append_ns: 5, end_lsn: 100 };
+        log.restore_batch(&batch);
+    }
+    assert_eq!(log.finish_restore(unclean, damaged_lsns), None);
+    log
+}
+
+#[test]
+fn a_start_goes_on_above_what_was_shown_and_may_be_lost() {
+    let ends = |log: &Log| [log.part(handle(log, "m")).end, log.part(handle(log, "d")).end];
+    let jump = LOST_TAIL_OFFSETS;
+    assert_eq!(ends(&restored(&[], &[])), [10, 10]);
+    // Where the log ended before the newest batch, that one came later.
+    assert_eq!(ends(&restored(&[(99, 1)], &[99])), [10, 10]);
+    assert_eq!(ends(&restored(&[(100, 1)], &[])), [10 + jump, 10]);
+    assert_eq!(ends(&restored(&[(99, 5), (100, 2), (300, 1)], &[])), [10 + 3 * jump, 10]);
+    // Damaged bytes may have been of any partition without a later batch, at any level.
+    assert_eq!(ends(&restored(&[], &[300])), [10 + jump, 10 + jump]);
+    assert_eq!(ends(&restored(&[(400, 1)], &[300])), [10 + 2 * jump, 10 + jump]);
+}
+
+#[test]
+fn offsets_without_a_batch_are_gaps_as_far_as_the_start_knew_them() {
+    let log = restored(&[(400, 1)], &[300]);
+    let (memory, disk) = (handle(&log, "m"), handle(&log, "d"));
+    let end = 10 + 2 * LOST_TAIL_OFFSETS;
+    assert_eq!(log.hole(memory, 10, u64::MAX), Some((end, "lost_tail")));
+    assert_eq!(log.hole(memory, 10, 12), Some((12, "damaged")));
+    assert_eq!(log.hole(memory, 10, 10), None);
+    assert_eq!(log.hole(memory, end, end + 5), None, "what expired in memory is no gap");
+    assert_eq!(log.hole(disk, 10, u64::MAX), Some((10 + LOST_TAIL_OFFSETS, "damaged")));
+}
+
+#[test]
+fn a_log_that_dropped_nothing_begins_at_its_first_offset_also_where_that_is_damaged() {
+    let low = |first_lsn| {
+        let setup = Setup { disk_lsn: Some(1000), ..log().setup };
+        let mut log = Log::new(setup, Arc::new(SlotTable::single("n", 1).unwrap()));
+        log.begin_restore(first_lsn);
+        let (name, config) = (b"t"[..].into(), Config::default());
+        log.restore_topic(&TopicRecord { id: 70, name, config, created_ns: 1, deleted_ns: 0 });
+        let batch = StoredBatch {
+            topic_id: 70,
+            partition: 0,
+            base: 7,
+            records: 1,
+            length: 50,
+            append_ns: 5,
+            end_lsn: 100,
+        };
+        log.restore_batch(&batch);
+        log.restore_batch(&StoredBatch { topic_id: 99, ..batch });
+        assert_eq!(log.finish_restore(&[], &[]), Some(99), "of this one only the messages are left");
+        log.part(handle(&log, "t")).low
+    };
+    assert_eq!((low(0), low(64)), (0, 7));
 }
