@@ -611,8 +611,8 @@ class Slice:
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __len__(self) -> int: ...
 
-_Cover = tuple[int, int, int, int]
-_PartitionRange = tuple[int, int, int, int, int, int, int, int]
+_Cover: TypeAlias = tuple[int, int, int, int]
+_PartitionRange: TypeAlias = tuple[int, int, int, int, int, int, int, int]
 
 def build_segments(
     parts: Sequence[_Buffer], topics: Sequence[tuple[int, str | None, Sequence[tuple[int, int]]]]

@@ -46,7 +46,9 @@ def window(count: int = 6, copies: int = 1) -> bytes:
 
 def topics() -> list[tuple[int, str | None, list[tuple[int, int]]]]:
     """The topics as ``build_segments`` takes them; the second gives a lifetime of a minute."""
-    return [(topic_id, name, [(0, 60)] if topic_id == 7 else []) for topic_id, name in TOPICS.items()]
+    return [
+        (topic_id, name, [(0, 60)] if topic_id == 7 else []) for topic_id, name in TOPICS.items()
+    ]
 
 
 def records_of(envelopes: bytes) -> list[tuple[int, int, int, batch.Record]]:
@@ -56,6 +58,7 @@ def records_of(envelopes: bytes) -> list[tuple[int, int, int, batch.Record]]:
         fields, encoded = envelope.check(envelopes[at:])
         at += 64 + len(encoded)
         out += [
-            (offset, fields.epoch, fields.append_ns, record) for offset, record in batch.decode(encoded)
+            (offset, fields.epoch, fields.append_ns, record)
+            for offset, record in batch.decode(encoded)
         ]
     return out

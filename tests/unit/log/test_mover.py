@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from sprawl.clock import SECOND_NS as SECOND
 from sprawl.limits import (
     CLOUD_DIFFERS_MAX,
     CLOUD_RETRY_S_MAX,
     JANITOR_INTERVAL_S,
     JANITOR_OBJECT_AGE_S,
 )
-from sprawl.log.mover import (
+from sprawl.log.cloud.mover import (
     Asked,
     Build,
     Built,
+    BuiltObject,
     Check,
     Delete,
     Differs,
@@ -33,13 +35,11 @@ from sprawl.log.mover import (
     Put,
     Record,
     Sealed,
-    StoredObject,
     Tick,
-    Upload,
     orphans,
 )
+from sprawl.log.cloud.objects import ObjectInfo, Upload
 
-SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 START = 20_000 * DAY
 AGE_S = 60
@@ -60,6 +60,10 @@ def built(of: LocalWindow) -> dict[str, bytes]:
         objects[f"data/day=2024-10-04/{stem}-{part:04}.parquet"] = data
         objects[f"_sprawl/manifest/day=2024-10-04/{stem}-{part:04}"] = b"manifest of " + data
     return objects
+
+
+def stored(key: str, modified_ns: int) -> ObjectInfo:
+    return ObjectInfo(key, 1, "etag", modified_ns)
 
 
 def name_of(key: str) -> str:
@@ -130,17 +134,17 @@ class Node:
                 assert effect.window in world.local
                 return Built(
                     tuple(
-                        Upload(key, len(data), hashlib.sha256(data).digest())
+                        BuiltObject(key, len(data), hashlib.sha256(data).digest())
                         for key, data in built(effect.window).items()
                     )
                 )
             case Put():
-                data = built(effect.window)[effect.upload.key]
-                world.bucket[effect.upload.key] = data[:-1] if is_damaged else data
-                world.modified[effect.upload.key] = self.now_ns
+                data = built(effect.window)[effect.built.key]
+                world.bucket[effect.built.key] = data[:-1] if is_damaged else data
+                world.modified[effect.built.key] = self.now_ns
             case Check():
-                data = world.bucket.get(effect.upload.key, b"")
-                if is_damaged or hashlib.sha256(data).digest() != effect.upload.sha256:
+                data = world.bucket.get(effect.built.key, b"")
+                if is_damaged or hashlib.sha256(data).digest() != effect.built.sha256:
                     return Differs()
             case Record():
                 world.recorded.add(effect.window)
@@ -149,15 +153,15 @@ class Node:
                     world.local.remove(effect.window)
                     world.dropped.append(effect.window)
             case List():
-                objects = tuple(StoredObject(k, world.modified[k]) for k in world.bucket)
-                uploads = tuple(StoredObject(k, at) for k, at in world.uploads.items())
+                objects = tuple(stored(k, world.modified[k]) for k in world.bucket)
+                uploads = tuple(Upload(k, "1", at) for k, at in world.uploads.items())
                 named = {name_of(k) for w in world.recorded for k in built(w)}
                 return Listed(objects, uploads, frozenset(named))
             case Delete():
                 for key in effect.keys:
                     del world.bucket[key]
-                for key in effect.uploads:
-                    del world.uploads[key]
+                for upload in effect.uploads:
+                    del world.uploads[upload.key]
         return Done()
 
 
@@ -191,12 +195,14 @@ def test_a_window_is_moved_in_the_documented_order() -> None:
     now_ns = mover.wakes_ns(START)
     assert now_ns == window(0).newest_ns + AGE_S * SECOND
     mover.receive(Tick(), now_ns)
-    uploads = tuple(Upload(key, len(data), b"") for key, data in built(window(0)).items())
+    uploads = tuple(BuiltObject(key, len(data), b"") for key, data in built(window(0)).items())
     while (effect := mover.take()) is not None:
         assert mover.take() is None
         seen.append(effect)
         mover.receive(Built(uploads) if isinstance(effect, Build) else Done(), now_ns)
-    steps = [step for upload in uploads for step in (Put(window(0), upload), Check(window(0), upload))]
+    steps = [
+        step for upload in uploads for step in (Put(window(0), upload), Check(window(0), upload))
+    ]
     assert seen == [Build(window(0)), *steps, Record(window(0)), Drop(window(0))]
     assert mover.lag_windows == 0
 
@@ -259,7 +265,7 @@ def test_a_step_that_fails_is_tried_again_later_and_later() -> None:
 def test_an_object_that_reads_back_different_is_put_again_and_then_reported() -> None:
     mover, now_ns = Mover(age_s=0, local_bytes_max=0), START
     mover.receive(Sealed(window(0)), now_ns)
-    upload = Upload("data/x", 1, b"")
+    upload = BuiltObject("data/x", 1, b"")
     assert mover.take() == Build(window(0))
     mover.receive(Built((upload,)), now_ns)
     for times in range(CLOUD_DIFFERS_MAX):
@@ -287,20 +293,20 @@ def test_the_janitor_removes_only_what_nothing_names_or_can_name() -> None:
     now_ns = START + 10 * DAY
     old_ns = now_ns - (JANITOR_OBJECT_AGE_S + 1) * SECOND
 
-    def at(day: str, name: str, modified_ns: int = old_ns) -> StoredObject:
-        return StoredObject(f"data/day={day}/{name}.parquet", modified_ns)
+    def at(day: str, name: str, modified_ns: int = old_ns) -> ObjectInfo:
+        return stored(f"data/day={day}/{name}.parquet", modified_ns)
 
     a, b = "a" * 32 + "-0000", "b" * 32 + "-0001"
-    removed = at("2024-10-04", a), StoredObject(f"_sprawl/manifest/day=2024-10-04/{a}", old_ns)
+    removed = at("2024-10-04", a), stored(f"_sprawl/manifest/day=2024-10-04/{a}", old_ns)
     kept = (
         at("2024-10-04", b),
         at("2024-10-14", "c" * 32 + "-0000"),
         at("2024-10-04", "d" * 32 + "-0000", now_ns),
-        StoredObject("data/day=2024-10-04/notes.txt", old_ns),
-        StoredObject("_sprawl/topics/1", old_ns),
+        stored("data/day=2024-10-04/notes.txt", old_ns),
+        stored("_sprawl/topics/1", old_ns),
     )
     found = orphans((*removed, *kept), {b}, oldest_ns=now_ns, now_ns=now_ns)
-    assert found == tuple(thing.key for thing in removed)
+    assert found == tuple(gone.key for gone in removed)
     assert orphans(removed, {b}, oldest_ns=START, now_ns=now_ns) == ()
 
 

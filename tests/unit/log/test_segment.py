@@ -55,7 +55,9 @@ def test_records_come_back_as_they_went_in() -> None:
 def test_a_slot_has_its_part_of_the_manifest() -> None:
     covers, [(described, data)] = build_segments([segment.window()], segment.topics())
     manifest = SegmentManifest(described)
-    assert [cover[0] for cover in covers] == sorted(ids.slot_of(name, 3) for name in TOPICS.values())
+    assert [cover[0] for cover in covers] == sorted(
+        ids.slot_of(name, 3) for name in TOPICS.values()
+    )
     for topic_id, name in TOPICS.items():
         own = SegmentManifest(manifest.of_slot(ids.slot_of(name, 3)))
         assert own.partitions == [manifest.partition(topic_id, 3)]

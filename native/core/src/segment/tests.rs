@@ -422,3 +422,18 @@ fn files_are_named_after_the_day_and_what_they_cover() {
     assert_eq!(keys[0], format!("data/day=2023-11-14/{stem}-0000.parquet"));
     assert_eq!(keys[1], format!("data/day=2023-11-15/{stem}-0001.parquet"));
 }
+
+#[test]
+fn a_read_goes_on_over_a_gap_between_row_groups() {
+    let pieces = [piece(0, 10), Piece { gap: 5, ..piece(0, 10) }];
+    let log = window(&pieces);
+    let segments = build(&[&log], &topics(), &Bounds { group_rows: 10, ..Bounds::default() }).unwrap();
+    let Segment { data, manifest } = &segments.segments[0];
+    assert_eq!((manifest.groups[0].first, manifest.groups[1].first), (5, 20));
+    // Offsets 15 to 19 have no record: a page that ended at 15 would be asked for again, for ever.
+    let seek = Seek { topic_id: id_of(0), partition: 0, offset: 15, since_ns: 0 };
+    let found = manifest.locate(&seek, 1, 1).unwrap();
+    let bytes = &data[found.at as usize..(found.at + found.length) as usize];
+    let page = page(manifest, &data[manifest.footer_at as usize..], found.at, bytes, &seek, 1).unwrap().unwrap();
+    assert_eq!(page, ColdPage { envelopes: Vec::new(), end: 20 });
+}

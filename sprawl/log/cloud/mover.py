@@ -9,11 +9,13 @@ no clock. Source: docs/design/cloud.md.
 """
 
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from sprawl.clock import SECOND_NS
 from sprawl.limits import (
     CLOUD_DIFFERS_MAX,
     CLOUD_RETRY_S_MAX,
@@ -21,8 +23,8 @@ from sprawl.limits import (
     JANITOR_INTERVAL_S,
     JANITOR_OBJECT_AGE_S,
 )
+from sprawl.log.cloud.objects import ObjectInfo, Upload
 
-_SECOND_NS: Final = 1_000_000_000
 _NAME: Final = r"[0-9a-f]{32}-\d{4}"
 _OURS: Final = re.compile(
     rf"(?:data|_sprawl/manifest)/day=(?P<day>\d{{4}}-\d\d-\d\d)/(?P<name>{_NAME})(?:\.parquet)?"
@@ -40,20 +42,12 @@ class LocalWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class BuiltObject:
     """An object of a build: its key below the cluster's prefix, its bytes and their SHA-256."""
 
     key: str
-    size: int
+    size_bytes: int
     sha256: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object as the bucket lists it."""
-
-    key: str
-    modified_ns: int
 
 
 # --- Effects: the host performs one and reports it back with Built, Listed, Done or Failed. ---
@@ -71,7 +65,7 @@ class Put:
     """Store an object of the build; what lies there under its key is overwritten."""
 
     window: LocalWindow
-    upload: Upload
+    built: BuiltObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ class Check:
     """Read an object back whole and compare it; ``Differs`` if it is not there or not equal."""
 
     window: LocalWindow
-    upload: Upload
+    built: BuiltObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +100,7 @@ class Delete:
     """Remove objects; abort multipart uploads."""
 
     keys: tuple[str, ...]
-    uploads: tuple[str, ...]
+    uploads: tuple[Upload, ...]
 
 
 Effect = Build | Put | Check | Record | Drop | List | Delete
@@ -143,15 +137,15 @@ class Gone:
 class Built:
     """``Build`` is done: the objects of the window, each segment before its manifest."""
 
-    uploads: tuple[Upload, ...]
+    objects: tuple[BuiltObject, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """``List`` is done: objects, keys of multipart uploads, names that manifest records name."""
+    """``List`` is done: objects, multipart uploads, names that manifest records name."""
 
-    objects: tuple[StoredObject, ...]
-    uploads: tuple[StoredObject, ...]
+    objects: tuple[ObjectInfo, ...]
+    uploads: tuple[Upload, ...]
     named: frozenset[str]
 
 
@@ -184,7 +178,7 @@ class Mover:
     """The plan of one node's moves: give it events, perform what ``take`` gives."""
 
     def __init__(self, *, age_s: int, local_bytes_max: int) -> None:
-        self._age_ns = age_s * _SECOND_NS
+        self._age_ns = age_s * SECOND_NS
         self._local_bytes_max = local_bytes_max
         self._windows: list[LocalWindow] = []
         self._covered_lsn = 0
@@ -212,13 +206,13 @@ class Mover:
     def wakes_ns(self, now_ns: int) -> int:
         """When a ``Tick`` is due at the latest if nothing else happens."""
         if self._under_way is not None:
-            return now_ns + CLOUD_RETRY_S_MAX * _SECOND_NS
+            return now_ns + CLOUD_RETRY_S_MAX * SECOND_NS
         wakes = [self._retry_ns] if self._steps else []
         if self._windows and not self._steps:
             wakes.append(max(self._retry_ns, self._windows[0].newest_ns + self._age_ns))
         if self._janitor_ns is not None:
             wakes.append(self._janitor_ns)
-        return min(wakes, default=now_ns + CLOUD_RETRY_S_MAX * _SECOND_NS)
+        return min(wakes, default=now_ns + CLOUD_RETRY_S_MAX * SECOND_NS)
 
     def receive(self, event: Event, now_ns: int) -> None:
         """Takes an event; ``take`` then gives what follows from it."""
@@ -236,7 +230,7 @@ class Mover:
             case _:
                 self._report(event, now_ns)
         if self._janitor_ns is None:
-            self._janitor_ns = now_ns + JANITOR_INTERVAL_S * _SECOND_NS
+            self._janitor_ns = now_ns + JANITOR_INTERVAL_S * SECOND_NS
         self._advance(now_ns)
 
     def take(self) -> Effect | None:
@@ -258,7 +252,8 @@ class Mover:
 
     def _report(self, event: Built | Listed | Done | Differs | Failed, now_ns: int) -> None:
         effect = self._under_way
-        assert effect is not None and self._given, f"{event} of no effect"
+        assert effect is not None, f"{event} of no effect"
+        assert self._given, f"{event} of an effect that was not taken"
         self._under_way, self._given = None, False
         is_left = not self._steps or self._steps[0] is not effect
         match event:
@@ -271,10 +266,10 @@ class Mover:
                 assert isinstance(effect, Check)
                 self._differs += 1
                 if not is_left:
-                    self._steps.insert(0, Put(effect.window, effect.upload))
+                    self._steps.insert(0, Put(effect.window, effect.built))
                 if self._differs >= CLOUD_DIFFERS_MAX:
                     self._differs = 0
-                    self._fail(f"{effect.upload.key} reads back different from what was put", now_ns)
+                    self._fail(f"{effect.built.key} reads back different from what was put", now_ns)
                 return
         self._failures, self._error = 0, None
         if isinstance(effect, Check):
@@ -286,7 +281,7 @@ class Mover:
         del self._steps[0]
         if isinstance(event, Built):
             assert isinstance(effect, Build)
-            self._steps = _after_build(effect.window, event.uploads)
+            self._steps = _after_build(effect.window, event.objects)
         elif isinstance(event, Listed):
             self._steps = self._clearing(event, now_ns)
         elif isinstance(effect, Record):
@@ -296,7 +291,7 @@ class Mover:
         self._error = reason
         wait_s = min(CLOUD_RETRY_S_MIN << min(self._failures, 16), CLOUD_RETRY_S_MAX)
         self._failures += 1
-        self._retry_ns = now_ns + wait_s * _SECOND_NS
+        self._retry_ns = now_ns + wait_s * SECOND_NS
 
     def _advance(self, now_ns: int) -> None:
         if self._under_way is not None or now_ns < self._retry_ns:
@@ -314,7 +309,7 @@ class Mover:
             if self._is_due(oldest, now_ns):
                 return [Build(oldest)]
         if self._janitor_ns is not None and now_ns >= self._janitor_ns:
-            self._janitor_ns = now_ns + JANITOR_INTERVAL_S * _SECOND_NS
+            self._janitor_ns = now_ns + JANITOR_INTERVAL_S * SECOND_NS
             return [List()]
         return []
 
@@ -329,20 +324,20 @@ class Mover:
     def _clearing(self, listed: Listed, now_ns: int) -> list[Effect]:
         oldest_ns = min((window.oldest_ns for window in self._windows), default=now_ns)
         keys = orphans(listed.objects, listed.named, oldest_ns=oldest_ns, now_ns=now_ns)
-        limit_ns = now_ns - JANITOR_OBJECT_AGE_S * _SECOND_NS
-        uploads = tuple(u.key for u in listed.uploads if u.modified_ns < limit_ns)
+        limit_ns = now_ns - JANITOR_OBJECT_AGE_S * SECOND_NS
+        uploads = tuple(upload for upload in listed.uploads if upload.begun_ns < limit_ns)
         return [Delete(keys, uploads)] if keys or uploads else []
 
 
-def _after_build(window: LocalWindow, uploads: tuple[Upload, ...]) -> list[Effect]:
+def _after_build(window: LocalWindow, objects: tuple[BuiltObject, ...]) -> list[Effect]:
     steps: list[Effect] = []
-    for upload in uploads:
-        steps += [Put(window, upload), Check(window, upload)]
+    for built in objects:
+        steps += [Put(window, built), Check(window, built)]
     return [*steps, Record(window), Drop(window)]
 
 
 def orphans(
-    objects: Iterable[StoredObject], named: Set[str], *, oldest_ns: int, now_ns: int
+    objects: Iterable[ObjectInfo], named: AbstractSet[str], *, oldest_ns: int, now_ns: int
 ) -> tuple[str, ...]:
     """Keys of segments and manifest copies that no manifest record names and none ever will.
 
@@ -351,13 +346,13 @@ def orphans(
     put again at any time, so a late delete could meet it: it stays. Keys of another form are not
     ours and stay, too.
     """
-    first_day = datetime.fromtimestamp(oldest_ns // _SECOND_NS, UTC).date().isoformat()
-    limit_ns = now_ns - JANITOR_OBJECT_AGE_S * _SECOND_NS
+    first_day = datetime.fromtimestamp(oldest_ns // SECOND_NS, UTC).date().isoformat()
+    limit_ns = now_ns - JANITOR_OBJECT_AGE_S * SECOND_NS
     return tuple(
-        thing.key
-        for thing in objects
-        if (match := _OURS.fullmatch(thing.key)) is not None
+        stored.key
+        for stored in objects
+        if (match := _OURS.fullmatch(stored.key)) is not None
         and match["name"] not in named
         and match["day"] < first_day
-        and thing.modified_ns < limit_ns
+        and stored.modified_ns < limit_ns
     )
