@@ -434,6 +434,7 @@ fn a_read_goes_on_over_a_gap_between_row_groups() {
     let seek = Seek { topic_id: id_of(0), partition: 0, offset: 15, since_ns: 0 };
     let found = manifest.locate(&seek, 1, 1).unwrap();
     let bytes = &data[found.at as usize..(found.at + found.length) as usize];
-    let page = page(manifest, &data[manifest.footer_at as usize..], found.at, bytes, &seek, 1).unwrap().unwrap();
+    let page =
+        page(manifest, &data[manifest.footer_at as usize..], found.at, bytes, &seek, 1).unwrap().unwrap();
     assert_eq!(page, ColdPage { envelopes: Vec::new(), end: 20 });
 }
