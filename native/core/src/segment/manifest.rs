@@ -395,11 +395,15 @@ impl Manifest {
         let (mut end, mut bytes, mut rows) = (start, 0, 0);
         while end <= last {
             let group = &self.groups[end];
-            // Of the first one nothing is known but that the wanted record is not behind it: count it as holding one.
             if end > start && (rows >= rows_max || bytes + group.length > bytes_max) {
                 break;
             }
-            rows += if end == start { 1 } else { u64::from(group.rows) };
+            // Every record before the wanted one has an offset of its own: so many rows follow at least.
+            let to_row = end_row.min(group.row + u64::from(group.rows));
+            let (from_row, from) =
+                if group.row > range.row { (group.row, group.first) } else { (range.row, range.first) };
+            let before = if seek.since_ns == 0 { seek.offset.saturating_sub(from) } else { u64::MAX };
+            rows += (to_row - from_row).saturating_sub(before);
             bytes += group.length;
             end += 1;
         }

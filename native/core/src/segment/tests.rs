@@ -317,9 +317,10 @@ fn a_read_takes_one_range_and_begins_at_its_offset() {
     assert_eq!((segments.segments.len(), manifest.groups.len()), (1, 5));
     let seek = Seek { topic_id: id_of(0), partition: 0, offset: 105 + 50, since_ns: 0 };
     let found = manifest.locate(&seek, 100, u64::MAX).unwrap();
-    // What is wanted may begin with the last row of its group, so another one is taken.
+    // 50 rows of the second group follow the wanted offset, so another one is taken for 100.
     assert_eq!(found.at, manifest.groups[1].at);
     assert_eq!(found.length, manifest.groups[1].length + manifest.groups[2].length);
+    assert_eq!(manifest.locate(&seek, 50, u64::MAX).unwrap().length, manifest.groups[1].length);
     let bytes = &data[found.at as usize..(found.at + found.length) as usize];
     let footer = &data[manifest.footer_at as usize..];
     let page = page(manifest, footer, found.at, bytes, &seek, usize::MAX).unwrap().unwrap();
