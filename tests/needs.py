@@ -58,6 +58,21 @@ def schemathesis() -> str | None:
     return _importable("schemathesis")
 
 
+def duckdb() -> str | None:
+    """Where DuckDB is installed (extra ``sql``), which queries the cold tier."""
+    return _importable("duckdb")
+
+
+def polars() -> str | None:
+    """Where Polars is installed, a second reader of the cold tier."""
+    return _importable("polars")
+
+
+def pyarrow() -> str | None:
+    """Where pyarrow is installed, a third reader of the cold tier."""
+    return _importable("pyarrow")
+
+
 def python27() -> str | None:
     """Path of a Python 2.7, which the Autobahn test suite for WebSocket servers runs on."""
     named = os.environ.get("SPRAWL_PYTHON27", "python2.7")
