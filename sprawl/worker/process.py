@@ -46,7 +46,6 @@ def main(arguments: list[str]) -> None:
     queue = Queue(handlers, sender, SystemClock())
     for number in range(WORKER_THREADS_COUNT):
         threading.Thread(target=queue.work, name=f"worker-{number}", daemon=True).start()
-    sender.send(Kind.READY, {"pid": os.getpid()})
     try:
         serve(connection, queue)
     finally:
