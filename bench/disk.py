@@ -271,12 +271,12 @@ FIGURES: dict[str, tuple[str, str, Callable[[Path], dict[str, float]]]] = {
     "restart-topics": ("ready after kill -9 with 1 M topics", "ms", restart_topics),
     "written-one": (
         "device bytes per message byte, one topic",
-        "ratio",
+        "× message bytes",
         lambda folder: written(folder, "/v1/topics/t/messages"),
     ),
     "written-topics": (
         "device bytes per message byte, a topic per message",
-        "ratio",
+        "× message bytes",
         lambda folder: written(folder, "/v1/topics/t{n}/messages"),
     ),
 }

@@ -467,9 +467,6 @@ class Engine:
     def age_out(self, before_ns: int) -> None:
         """Lets go of chunks in which everything was appended before a time and is in a window."""
 
-    def begin_restore(self, first_lsn: int) -> None:
-        """Where the oldest window begins; called first."""
-
     def restore_topics(self, value: _Buffer) -> None:
         """Topics of one snapshot value. Raises LogDamaged."""
 

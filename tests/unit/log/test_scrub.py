@@ -33,7 +33,7 @@ def _fail(error: SprawlError) -> None:
 
 
 def _envelopes(count: int) -> list[bytes]:
-    """Batches of two records at offsets 0, 2, 4, …"""
+    """Batches of two records at offsets 0, 2, 4 and so on."""
     made = []
     for at in range(count):
         batch = bytearray(
