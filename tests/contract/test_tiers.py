@@ -4,7 +4,7 @@ Real nodes with small ages and sizes; each test has a node of its own.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def ask(node: NodeProcess, path: str) -> Any:
     return answer.json()
 
 
-def post(node: NodeProcess, path: str, body: dict[str, object]) -> httpx.Response:
+def post(node: NodeProcess, path: str, body: Mapping[str, object]) -> httpx.Response:
     return httpx.post(f"{node.url}{path}", json=body, timeout=40)
 
 
