@@ -3,6 +3,8 @@
 Real nodes with small ages and sizes; each test has a node of its own.
 """
 
+import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -303,3 +305,18 @@ def test_at_the_bound_a_topic_may_drop_its_oldest(start: Start) -> None:
     assert offsets(node, "a")[0] == low
     held = partition(node, "a")
     assert ask(node, "/topics/a")["message_count"] == held["high_offset"] - low
+
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "verify-tiering.sh"
+
+
+@pytest.mark.parametrize("age_s", ["2", "3600"])
+def test_the_script_sees_messages_move_to_disk(start: Start, age_s: str) -> None:
+    node = start(SPRAWL_STORAGE_MEMORY_TO_DISK_AGE=age_s)
+    environment = {**os.environ, "SPRAWL_URL": node.url}
+    ran = subprocess.run(
+        ["bash", str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "readable byte for byte in the disk tier" in ran.stdout
+    assert ("asking for the move" in ran.stdout) == (age_s == "3600")
