@@ -467,6 +467,9 @@ class Engine:
     def age_out(self, before_ns: int) -> None:
         """Lets go of chunks in which everything was appended before a time and is in a window."""
 
+    def begin_restore(self, first_lsn: int) -> None:
+        """Where the oldest window begins; called first."""
+
     def restore_topics(self, value: _Buffer) -> None:
         """Topics of one snapshot value. Raises LogDamaged."""
 
@@ -602,6 +605,9 @@ class Connection:
     def time_out(self, now_ns: int) -> bytes | None:
         """Ends a connection whose request did not arrive in time, with a 408."""
 
+    def give_up(self, now_ns: int) -> bytes | None:
+        """Ends a connection whose answers wait too long for the disk: a 504, outcome unknown."""
+
     def forget(self) -> None:
         """Gives back what a closed connection held."""
 
@@ -676,3 +682,78 @@ class Slice:
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __len__(self) -> int: ...
+
+_Cover: TypeAlias = tuple[int, int, int, int]
+_PartitionRange: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+
+def build_segments(
+    parts: Sequence[_Buffer], topics: Sequence[tuple[int, str | None, Sequence[tuple[int, int]]]]
+) -> tuple[list[_Cover], list[tuple[bytes, bytes]]]:
+    """The segments of a window: what it covers, and (manifest, Parquet file) of each.
+
+    ``parts`` are whole envelopes in the order of the log, cut anywhere; each is verified. ``topics``
+    name all topics in them: id, name (None: gone for good, left out), lifetimes of its records as
+    (from which append time in ns, seconds), ascending. A cover is (slot, highest epoch, first slot
+    sequence, last slot sequence), both ends included; it holds once all segments are durable. The
+    same input gives the same bytes and keys. Runs without the interpreter from 64 KiB on. Raises
+    LogDamaged when an envelope does not hold, a topic is not named or offsets do not ascend.
+    """
+
+@final
+class SegmentManifest:
+    """What is said of one segment; the bytes are those of ``build_segments`` or ``of_slot``.
+
+    Raises LogDamaged when version, length or checksum do not hold.
+    """
+
+    key: str
+    size: int
+    sha256: bytes
+    footer_at: int
+    records: int
+    oldest_ns: int
+    newest_ns: int
+    part: tuple[int, int]
+    covers: list[_Cover]
+    partitions: list[_PartitionRange]
+    def __new__(cls, data: _Buffer) -> SegmentManifest: ...
+    def partition(self, topic_id: int, partition: int) -> _PartitionRange | None:
+        """(topic id, partition, slot, first offset, last offset, records, oldest ns, newest ns)."""
+
+    def of_slot(self, slot: int) -> bytes:
+        """The part that concerns one slot, as a manifest of its own."""
+
+    def locate(
+        self,
+        topic_id: int,
+        partition: int,
+        offset: int,
+        since_ns: int,
+        rows_max: int,
+        bytes_max: int,
+    ) -> tuple[int, int] | None:
+        """(first byte, bytes) of the one range of the file to fetch for a read.
+
+        It begins with the row group that holds ``offset`` or what follows it (``since_ns`` not 0:
+        what was appended from then on) and goes on until about ``rows_max`` records or ``bytes_max``
+        bytes, one row group at least. None: the segment holds nothing there.
+        """
+
+    def page(
+        self,
+        footer: _Buffer,
+        at: int,
+        data: _Buffer,
+        topic_id: int,
+        partition: int,
+        offset: int,
+        since_ns: int,
+        bytes_max: int,
+    ) -> tuple[bytes, int] | None:
+        """Envelopes of a partition from ``offset`` on, and the offset after what was looked at.
+
+        ``footer`` is the file from ``footer_at`` on, ``data`` the file from ``at`` on: what
+        ``locate`` named. Ends after ``bytes_max`` bytes of envelopes, one batch at least. Between
+        ``offset`` and the returned offset the segment has no other record of the partition. Runs
+        without the interpreter. Raises LogDamaged when the bytes are not those of the manifest.
+        """

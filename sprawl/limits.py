@@ -95,6 +95,17 @@ DISK_VALUE_BYTES_MAX: Final = 65_520
 WINDOW_BYTES_MAX: Final = 1 * GIB
 # Bytes of the state of one topic as `$sys.topics` holds it: it fits into one value of a snapshot.
 TOPIC_STATE_BYTES_MAX: Final = 32 * KIB
+# Bytes of keys, values and texts after which a row group of a segment ends: what a cold read
+# fetches at least.
+SEGMENT_GROUP_BYTES: Final = 4 * MIB
+# Rows of a row group of a segment.
+SEGMENT_GROUP_ROWS_MAX: Final = 65_536
+# Bytes written after which a segment ends; its last row group may reach above it.
+SEGMENT_BYTES_MAX: Final = 64 * MIB
+# Partitions of one segment: its manifest, about 4 MiB then, fits one record.
+SEGMENT_PARTITIONS_MAX: Final = 65_536
+# Segments of one window; a window that needs more cannot be moved.
+SEGMENT_PARTS_MAX: Final = 9_999
 
 SHARED: Final = (
     "PAYLOAD_BYTES_MAX",
@@ -135,6 +146,11 @@ SHARED: Final = (
     "DISK_VALUE_BYTES_MAX",
     "WINDOW_BYTES_MAX",
     "TOPIC_STATE_BYTES_MAX",
+    "SEGMENT_GROUP_BYTES",
+    "SEGMENT_GROUP_ROWS_MAX",
+    "SEGMENT_BYTES_MAX",
+    "SEGMENT_PARTITIONS_MAX",
+    "SEGMENT_PARTS_MAX",
 )
 
 # --- Connections and requests. ---
@@ -341,3 +357,14 @@ SCRUB_START_S: Final = 60.0
 DAMAGED_LISTED_MAX: Final = 100
 # Seconds that a request waits for a compaction.
 COMPACT_WAIT_S: Final = 30.0
+
+# --- The cloud tier. ---
+
+# Seconds between two tries of a step that failed; doubled each time.
+CLOUD_RETRY_S_MIN: Final = 1
+CLOUD_RETRY_S_MAX: Final = 60
+# Times in a row that an object may read back different before the step counts as failed.
+CLOUD_DIFFERS_MAX: Final = 3
+# Seconds between two looks at what no manifest names, and the age at which it is removed.
+JANITOR_INTERVAL_S: Final = 3_600
+JANITOR_OBJECT_AGE_S: Final = 86_400

@@ -90,6 +90,12 @@ def find_log(store: LogStore, starts: Starts) -> Found:
     sealed_lsn = windows[-1].end_lsn if windows else max(store.ends()[0], store.cut_lsn())
     tail: tuple[Item, ...] = ()
     damaged: list[int] = []
+    if end_lsn - sealed_lsn > store.file_bytes():
+        # A damaged page gave a key that is none.
+        raise LogDamaged(
+            f"the log ends at {end_lsn} by its last key, which is more after {sealed_lsn} "
+            f"than its file of {store.file_bytes()} bytes can hold"
+        )
     if end_lsn > sealed_lsn:
         skip = list(_fenced(store, sealed_lsn, end_lsn))
         damaged = [end for _, end in skip]

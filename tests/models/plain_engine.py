@@ -47,6 +47,7 @@ class PlainReader:
     def __init__(self, topic: PlainTopic, form: str, offset: int) -> None:
         self.topic, self.form, self.offset = topic, form, offset
         self.messages = 0
+        self.is_cold = False
         self.limit: int | None = None
 
     @property
@@ -63,6 +64,8 @@ class PlainReader:
 
     def pull(self, bytes_max: int, messages_max: int, now_ns: int) -> bytes | None:
         given: list[bytes] = []
+        if self.is_cold:
+            messages_max = 0
         while self.more and len(given) < messages_max:
             item = self._item(self.offset)
             if given and sum(map(len, given)) + len(item) > bytes_max:

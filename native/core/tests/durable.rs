@@ -163,9 +163,9 @@ impl Node {
     /// A record that nobody saw and the disk does not have leaves its offset free.
     fn forget_unseen(&mut self) {
         let synced = records(&self.disk.log);
-        for topic in 0..3 {
+        for (topic, name) in NAMES.iter().enumerate() {
             let handle = self.part(topic);
-            let index = self.log.topic(NAMES[topic].as_bytes()).unwrap();
+            let index = self.log.topic(name.as_bytes()).unwrap();
             let (id, visible) = (self.log.topics().get(index).id, self.log.part(handle).visible);
             if self.log.level_of(index) == Level::Disk {
                 self.given.retain(|(t, offset), _| {
@@ -228,9 +228,9 @@ impl Node {
 
     fn check(&mut self) {
         let synced = records(&self.disk.log);
-        for topic in 0..3 {
+        for (topic, name) in NAMES.iter().enumerate() {
             let handle = self.part(topic);
-            let index = self.log.topic(NAMES[topic].as_bytes()).unwrap();
+            let index = self.log.topic(name.as_bytes()).unwrap();
             let id = self.log.topics().get(index).id;
             let part = self.log.part(handle);
             let (visible, end) = (part.visible, part.end);
