@@ -279,7 +279,7 @@ def test_the_health_port_is_open(node: SharedNode) -> None:
         ("GET", "/publish", 405),
         ("POST", "/publish", 400),
         ("POST", "/subscribe", 400),
-        ("POST", "/store/compact", 501),
+        ("POST", "/consumer-groups", 501),
         ("GET", "/topics/nobody", 404),
         ("GET", "/messages/nobody", 404),
     ],

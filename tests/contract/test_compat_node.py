@@ -295,17 +295,20 @@ def test_store_counts_what_is_held_and_shows_tiers_that_are_off(
     assert memory["capacity_bytes"] == 104857600
     assert topic in memory["topics"] or memory["topics_truncated"]
     assert memory["oldest_message"] <= memory["newest_message"]
-    for tier in ("disk", "cloud"):
-        off = shown[tier]
-        assert off["enabled"] is False
-        assert off["topics"] == []
-        assert off["oldest_message"] is None
-        assert {off[name] for name in HELD.split()[:4]} == {0}
+    disk, cloud = shown["disk"], shown["cloud"]
+    # A message at level disk lies there at once, and counts in memory while that serves it.
+    assert disk["enabled"] is True and topic not in disk["topics"]
+    assert disk["stored_messages"] == memory["messages"] + disk["messages"]
+    assert disk["capacity_bytes"] == 1073741824
+    assert (cloud["enabled"], cloud["topics"], cloud["oldest_message"]) == (False, [], None)
+    assert {cloud[name] for name in HELD.split()[:4]} == {0}
     assert (node.log.parent / shown["disk"]["path"] / "node.json").is_file()
 
 
-def test_a_text_search_for_an_enabled_disk_is_not_misled(http: httpx.Client) -> None:
-    assert re.search(r'"disk".*"enabled":true', http.get("/store").text) is None
+def test_a_text_search_for_an_enabled_tier_is_not_misled(http: httpx.Client) -> None:
+    text = http.get("/store").text
+    assert re.search(r'"disk".*"enabled":true', text)
+    assert re.search(r'"cloud".*"enabled":true', text) is None
 
 
 def test_store_tiers_is_exactly_so(http: httpx.Client) -> None:
@@ -315,7 +318,7 @@ def test_store_tiers_is_exactly_so(http: httpx.Client) -> None:
         '"disk_to_cloud_age_seconds":86400,"disk_to_cloud_threshold_bytes":1073741824'
     )
     assert re.fullmatch(
-        rf'\{{"tiers":\["memory"\],"policies":\{{{members}\}},"disk_enabled":false,'
+        rf'\{{"tiers":\["memory","disk"\],"policies":\{{{members}\}},"disk_enabled":true,'
         rf'"cloud_enabled":false,{members},"disk_path":"{path}"\}}\n',
         http.get("/store/tiers").text,
     )
@@ -332,7 +335,6 @@ def test_store_tiers_is_exactly_so(http: httpx.Client) -> None:
         ('{"topic":"T"}', 400, "missing_field", "Tier is required"),
         ('{"topic":"T","tier":""}', 400, "missing_field", "Tier is required"),
         ('{"topic":"T","tier":"tape"}', 400, "invalid_member", "Failed to set storage tier: "),
-        ('{"topic":"T","tier":"disk"}', 501, "not_available", "Failed to set storage tier: "),
         ('{"topic":"T","tier":"cloud"}', 501, "not_available", "Failed to set storage tier: "),
         ('{"topic":"T-nobody","tier":"memory"}', 404, "topic_not_found", "topic "),
         ("nonsense", 400, "bad_json", "Invalid request body"),
@@ -351,19 +353,22 @@ def test_a_move_to_a_tier_is_refused_in_the_originals_words(
     assert list(answer.json()) == ["error", "code", "status", "retryable", "outcome"]
 
 
-def test_a_move_to_memory_is_done_already(http: httpx.Client, topic: str) -> None:
+@pytest.mark.parametrize("tier", ["memory", "disk"])
+def test_a_move_answers_what_was_asked_for(http: httpx.Client, topic: str, tier: str) -> None:
     http.post("/publish", json={"topic": topic, "payload": "x"})
-    content = f'{{"topic":"{topic}","tier":"memory","other":1}}'
+    content = f'{{"topic":"{topic}","tier":"{tier}","other":1}}'
     answer = http.post("/store/tiers/", content=content, headers={"Content-Type": "text/html"})
-    assert answer.text == f'{{"status":"success","tier":"memory","topic":"{topic}"}}\n'
+    assert answer.text == f'{{"status":"success","tier":"{tier}","topic":"{topic}"}}\n'
 
 
-def test_compaction_is_501_with_success_false_first(http: httpx.Client) -> None:
-    answer = http.post("/store/compact")
-    assert answer.status_code == 501
-    members = ["success", "error", "code", "status", "retryable", "outcome"]
-    assert list(answer.json()) == members
-    assert (answer.json()["success"], answer.json()["code"]) == (False, "not_available")
+def test_compaction_is_exactly_so(http: httpx.Client) -> None:
+    answer = http.post("/store/compact", timeout=40)
+    assert answer.status_code == 200
+    assert re.fullmatch(
+        r'\{"success":true,"message":"Storage compaction completed successfully",'
+        r'"status":"compaction_completed","tiers":\["disk"\],"estimated_completion":"[^"]+Z"\}\n',
+        answer.text,
+    )
     refused = http.get("/store/compact")
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 

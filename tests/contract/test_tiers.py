@@ -3,8 +3,10 @@
 Real nodes with small ages and sizes; each test has a node of its own.
 """
 
+import os
+import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ def ask(node: NodeProcess, path: str) -> Any:
     return answer.json()
 
 
-def post(node: NodeProcess, path: str, body: dict[str, object]) -> httpx.Response:
+def post(node: NodeProcess, path: str, body: Mapping[str, object]) -> httpx.Response:
     return httpx.post(f"{node.url}{path}", json=body, timeout=40)
 
 
@@ -155,6 +157,23 @@ def test_moves_to_tiers_that_are_off_are_refused(start: Start) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_member")
     answer = post(node, "/store/tiers", {"topic": "nobody", "tier": "disk"})
     assert (answer.status_code, answer.json()["code"]) == (404, "topic_not_found")
+
+
+def test_without_a_disk_tier_it_shows_as_off_and_what_needs_it_is_refused(start: Start) -> None:
+    node = start(SPRAWL_STORAGE_DISK_ENABLED="false")
+    publish(node, "a", 2)
+    shown = ask(node, "/store")
+    off = {name: value for name, value in shown["disk"].items() if name != "path"}
+    assert set(map(str, off.values())) == {"False", "0", "[]", "None"}
+    assert shown["memory"]["messages"] == 2 == ask(node, "/topics/a")["message_count"]
+    text = httpx.get(f"{node.url}/store").text
+    assert '"enabled":true' not in text[text.index('"disk"') :]
+    assert list(tiers(node)) == ["memory"] == ask(node, "/store/tiers")["tiers"]
+    moved = post(node, "/store/tiers", {"topic": "a", "tier": "disk"})
+    assert (moved.status_code, moved.json()["code"]) == (501, "not_available")
+    refused = post(node, "/store/compact", {})
+    assert refused.status_code == 501
+    assert list(refused.json())[:2] == ["success", "error"]
 
 
 @pytest.mark.parametrize(
@@ -303,3 +322,23 @@ def test_at_the_bound_a_topic_may_drop_its_oldest(start: Start) -> None:
     assert offsets(node, "a")[0] == low
     held = partition(node, "a")
     assert ask(node, "/topics/a")["message_count"] == held["high_offset"] - low
+
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "verify-tiering.sh"
+
+
+@pytest.mark.parametrize("age_s", ["2", "3600"])
+def test_the_script_sees_messages_move_to_disk(start: Start, age_s: str) -> None:
+    node = start(SPRAWL_STORAGE_MEMORY_TO_DISK_AGE=age_s)
+    environment = {**os.environ, "SPRAWL_URL": node.url}
+    ran = subprocess.run(
+        ["bash", str(SCRIPT)],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "readable byte for byte in the disk tier" in ran.stdout
+    assert ("asking for the move" in ran.stdout) == (age_s == "3600")
