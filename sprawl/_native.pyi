@@ -195,6 +195,12 @@ def find_entries_since(
     The first value to look into is that of (window, 1, topic id, partition, 0).
     """
 
+def all_entries(value: _Buffer) -> list[tuple[int, int, int, int, int, int]]:
+    """(topic id, partition, base offset, records, position - the window's first, bytes) of each.
+
+    Raises LogDamaged.
+    """
+
 def last_entries(value: _Buffer) -> list[tuple[int, int, int, int, int, int]]:
     """(topic id, partition, slot, base offset, records, append time) of each partition's last batch.
 
@@ -461,6 +467,9 @@ class Engine:
     def age_out(self, before_ns: int) -> None:
         """Lets go of chunks in which everything was appended before a time and is in a window."""
 
+    def begin_restore(self, first_lsn: int) -> None:
+        """Where the oldest window begins; called first."""
+
     def restore_topics(self, value: _Buffer) -> None:
         """Topics of one snapshot value. Raises LogDamaged."""
 
@@ -470,8 +479,68 @@ class Engine:
     def restore_sequences(self, value: _Buffer) -> None:
         """Slot sequences of one index value in slot order. Raises LogDamaged."""
 
-    def finish_restore(self, unclean_lsns: Sequence[int]) -> None:
-        """Nothing more comes; ``unclean_lsns`` are the ends at which a process did not stop in order."""
+    def finish_restore(
+        self, unclean: Sequence[tuple[int, int]], damaged_lsns: Sequence[int]
+    ) -> int | None:
+        """Ends the reading of a start; the id of a topic that has batches and no record.
+
+        ``unclean``: (end of the log, how often) of starts after a process without an orderly end;
+        ``damaged_lsns``: where bytes ended that hold no whole batch.
+        """
+
+    def restore_topic(self, key: _Buffer, state: _Buffer) -> None:
+        """A topic by its record in ``$sys.topics``. Raises LogDamaged."""
+
+    def restore_low(self, topic_id: int, partition: int, low: int) -> None:
+        """Nothing below this offset of a partition is retained."""
+
+    def restore_sequence(self, slot: int, sequence: int) -> None:
+        """The newest sequence of a slot that was cut away."""
+
+    def overdue(
+        self, count_max: int
+    ) -> list[tuple[tuple[int, int], int, int, int, int, int, bool]]:
+        """Partitions whose oldest on disk retention no longer covers; ``Overdue`` of retention.py."""
+
+    def retired(
+        self, place: tuple[int, int], low: int, records: int, size: int, oldest_ns: int
+    ) -> None:
+        """Raises the low offset of (topic id, partition) over what lies on disk alone.
+
+        Records and bytes are those of the batches below it, the time is that of what is above.
+        """
+
+    def discard_value(self, value: _Buffer, oldest_ns: int) -> None:
+        """Raises low offsets over all batches of an index value. Raises LogDamaged."""
+
+    def may_discard(self, value: _Buffer) -> bool:
+        """Whether all batches of an index value are not needed, or may go for want of room."""
+
+    def first_needed(
+        self, value: _Buffer, start: int
+    ) -> tuple[int, tuple[int, int, int], int, int] | None:
+        """The first batch of an index value, from an index on, that offsets do not give up.
+
+        Its index, (topic id, partition, end), position - the window's first, and length.
+        """
+
+    def is_needed(self, topic_id: int, partition: int, end: int) -> bool:
+        """Whether a batch that ends there lies above the low offset of a known partition."""
+
+    def is_known(self, topic_id: int) -> bool:
+        """Whether a topic is not forgotten."""
+
+    def last_expiry(self, bytes: _Buffer) -> int | None:
+        """When the last record of an envelope is over; None for never. Raises LogDamaged."""
+
+    def take_lows(self, count_max: int) -> list[tuple[int, int, int]]:
+        """(topic id, partition, low offset) that rose since they were last taken."""
+
+    def take_forgotten(self) -> list[int]:
+        """Ids of topics that were forgotten since the last call."""
+
+    def set_refuses(self, refuses: str) -> None:
+        """Whose publishes the disk's bound refuses: ``none``, ``new`` (discard=new) or ``all``."""
 
     def sweep(self, now_ns: int) -> None:
         """Applies retention by age and forgets topics deleted long ago; once a second."""
@@ -535,6 +604,9 @@ class Connection:
 
     def time_out(self, now_ns: int) -> bytes | None:
         """Ends a connection whose request did not arrive in time, with a 408."""
+
+    def give_up(self, now_ns: int) -> bytes | None:
+        """Ends a connection whose answers wait too long for the disk: a 504, outcome unknown."""
 
     def forget(self) -> None:
         """Gives back what a closed connection held."""

@@ -335,6 +335,28 @@ DISK_PAGE_BYTES: Final = MIB
 DISK_PAGE_BATCHES_MAX: Final = 4_096
 # Threads that read from disk and build index blocks.
 DISK_READERS_COUNT: Final = 2
+# States put in one transaction when a window goes, and low offsets taken at once.
+STATES_PUT_MAX: Final = 4_096
+LOWS_TAKEN_MAX: Final = 4_096
+# Partitions a second whose retention is looked up on disk, and batches of one that go at once.
+RETIRE_PARTITIONS_MAX: Final = 256
+RETIRE_BATCHES_MAX: Final = 65_536
+# Batches a second that are read to learn whether their lifetime is over, before a window goes.
+CLEAN_LOOKS_MAX: Final = 2_048
+# Used share of the disk tier's bound: a warning; publishes are 507.
+DISK_WARN_PERCENT: Final = 80
+DISK_REFUSE_PERCENT: Final = 95
+# Used share of the map at which it is doubled, where no bound is set.
+MAP_GROW_PERCENT: Final = 80
+# Bytes a second that are verified in the background, and seconds between two rounds.
+SCRUB_BYTES_PER_S: Final = 8 * MIB
+SCRUB_PAUSE_S: Final = 3_600.0
+# Seconds after the start at which the first round begins.
+SCRUB_START_S: Final = 60.0
+# Damaged ranges that are listed; all are counted.
+DAMAGED_LISTED_MAX: Final = 100
+# Seconds that a request waits for a compaction.
+COMPACT_WAIT_S: Final = 30.0
 
 # --- The cloud tier. ---
 

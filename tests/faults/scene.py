@@ -40,7 +40,7 @@ def note_result(row: str, title: str, seed: int, figures: Mapping[str, object]) 
     result = {
         "row": f"fault-{row}",
         "title": title,
-        "command": f"{command} T='-m \"fault and {row.split('-')[0]}\"'",
+        "command": f"{command} T='-m \"fault and {row.partition('-')[0]}\"'",
         "date": day,
         "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} processors",
         "figures": figures,

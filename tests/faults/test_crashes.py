@@ -32,7 +32,12 @@ def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> dict[str, obj
     assert report.figures["faults"] == count
     acked = report.figures[f"acknowledged at {LEVEL}"]
     assert acked >= 50 + count
-    return {"cycles": count, "acknowledged": acked, "lost": 0, "slowest_start_s": round(slowest_s, 2)}
+    return {
+        "cycles": count,
+        "acknowledged": acked,
+        "lost": 0,
+        "slowest_start_s": round(slowest_s, 2),
+    }
 
 
 @pytest.mark.K1

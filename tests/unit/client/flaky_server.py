@@ -297,5 +297,7 @@ def _messages(
     body: dict[str, Any] = {"messages": found, "cursor": _cursor(starts)}
     body["up_to_date"] = is_up_to_date
     if gaps:
-        body["gaps"] = [dict(zip(("partition", "from", "to", "reason"), g, strict=True)) for g in gaps]
+        body["gaps"] = [
+            dict(zip(("partition", "from", "to", "reason"), g, strict=True)) for g in gaps
+        ]
     return Answer(body=_json(body))
