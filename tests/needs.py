@@ -184,6 +184,9 @@ FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromedriver": (chromedriver, "no chromedriver on PATH (Debian: apt install chromium-driver)"),
     "selenium": (selenium, "no selenium (pip install -e '.[e2e]')"),
     "schemathesis": (schemathesis, "no schemathesis (pip install -e '.[fuzz]')"),
+    "duckdb": (duckdb, "no duckdb (pip install -e '.[sql]')"),
+    "polars": (polars, "no polars (pip install polars)"),
+    "pyarrow": (pyarrow, "no pyarrow (pip install pyarrow)"),
     "python2.7": (
         python27,
         "no Python 2.7 for Autobahn (pyenv install 2.7.18, or SPRAWL_PYTHON27=path)",

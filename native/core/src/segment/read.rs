@@ -155,7 +155,7 @@ impl ChunkReader for Stored {
     type T = bytes::buf::Reader<Bytes>;
 
     fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
-        let length = self.len().checked_sub(start).unwrap_or_default();
+        let length = self.len().saturating_sub(start);
         Ok(self.get_bytes(start, length as usize)?.reader())
     }
 
