@@ -9,8 +9,12 @@ here=$(dirname "$0")
 . "$here/lib.sh"
 
 if [ -z "${T:-}" ]; then
+  # The first time this takes minutes, most of them beside the Rust tests; what is lacking the block at the end says.
+  scripts/minio.sh build >/dev/null &
+  minio=$!
   say "cargo test"
   (cd native && cargo test --locked --package sprawl-core)
+  wait "$minio" || true
 fi
 say "pytest"
 # shellcheck disable=SC2086 # T holds several options

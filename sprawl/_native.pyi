@@ -195,6 +195,12 @@ def find_entries_since(
     The first value to look into is that of (window, 1, topic id, partition, 0).
     """
 
+def all_entries(value: _Buffer) -> list[tuple[int, int, int, int, int, int]]:
+    """(topic id, partition, base offset, records, position - the window's first, bytes) of each.
+
+    Raises LogDamaged.
+    """
+
 def last_entries(value: _Buffer) -> list[tuple[int, int, int, int, int, int]]:
     """(topic id, partition, slot, base offset, records, append time) of each partition's last batch.
 
@@ -461,6 +467,9 @@ class Engine:
     def age_out(self, before_ns: int) -> None:
         """Lets go of chunks in which everything was appended before a time and is in a window."""
 
+    def begin_restore(self, first_lsn: int) -> None:
+        """Where the oldest window begins; called first."""
+
     def restore_topics(self, value: _Buffer) -> None:
         """Topics of one snapshot value. Raises LogDamaged."""
 
@@ -470,17 +479,68 @@ class Engine:
     def restore_sequences(self, value: _Buffer) -> None:
         """Slot sequences of one index value in slot order. Raises LogDamaged."""
 
-    def begin_restore(self, first_lsn: int) -> None:
-        """Begins to take up a log whose oldest window begins at ``first_lsn``."""
-
     def finish_restore(
         self, unclean: Sequence[tuple[int, int]], damaged_lsns: Sequence[int]
     ) -> int | None:
-        """Nothing more comes; gives the id of a topic that has batches and no record.
+        """Ends the reading of a start; the id of a topic that has batches and no record.
 
-        ``unclean``: ends at which a process did not stop in order, and how often; ``damaged_lsns``:
-        where bytes ended that hold no whole batch.
+        ``unclean``: (end of the log, how often) of starts after a process without an orderly end;
+        ``damaged_lsns``: where bytes ended that hold no whole batch.
         """
+
+    def restore_topic(self, key: _Buffer, state: _Buffer) -> None:
+        """A topic by its record in ``$sys.topics``. Raises LogDamaged."""
+
+    def restore_low(self, topic_id: int, partition: int, low: int) -> None:
+        """Nothing below this offset of a partition is retained."""
+
+    def restore_sequence(self, slot: int, sequence: int) -> None:
+        """The newest sequence of a slot that was cut away."""
+
+    def overdue(
+        self, count_max: int
+    ) -> list[tuple[tuple[int, int], int, int, int, int, int, bool]]:
+        """Partitions whose oldest on disk retention no longer covers; ``Overdue`` of retention.py."""
+
+    def retired(
+        self, place: tuple[int, int], low: int, records: int, size: int, oldest_ns: int
+    ) -> None:
+        """Raises the low offset of (topic id, partition) over what lies on disk alone.
+
+        Records and bytes are those of the batches below it, the time is that of what is above.
+        """
+
+    def discard_value(self, value: _Buffer, oldest_ns: int) -> None:
+        """Raises low offsets over all batches of an index value. Raises LogDamaged."""
+
+    def may_discard(self, value: _Buffer) -> bool:
+        """Whether all batches of an index value are not needed, or may go for want of room."""
+
+    def first_needed(
+        self, value: _Buffer, start: int
+    ) -> tuple[int, tuple[int, int, int], int, int] | None:
+        """The first batch of an index value, from an index on, that offsets do not give up.
+
+        Its index, (topic id, partition, end), position - the window's first, and length.
+        """
+
+    def is_needed(self, topic_id: int, partition: int, end: int) -> bool:
+        """Whether a batch that ends there lies above the low offset of a known partition."""
+
+    def is_known(self, topic_id: int) -> bool:
+        """Whether a topic is not forgotten."""
+
+    def last_expiry(self, bytes: _Buffer) -> int | None:
+        """When the last record of an envelope is over; None for never. Raises LogDamaged."""
+
+    def take_lows(self, count_max: int) -> list[tuple[int, int, int]]:
+        """(topic id, partition, low offset) that rose since they were last taken."""
+
+    def take_forgotten(self) -> list[int]:
+        """Ids of topics that were forgotten since the last call."""
+
+    def set_refuses(self, refuses: str) -> None:
+        """Whose publishes the disk's bound refuses: ``none``, ``new`` (discard=new) or ``all``."""
 
     def sweep(self, now_ns: int) -> None:
         """Applies retention by age and forgets topics deleted long ago; once a second."""
@@ -544,6 +604,9 @@ class Connection:
 
     def time_out(self, now_ns: int) -> bytes | None:
         """Ends a connection whose request did not arrive in time, with a 408."""
+
+    def give_up(self, now_ns: int) -> bytes | None:
+        """Ends a connection whose answers wait too long for the disk: a 504, outcome unknown."""
 
     def forget(self) -> None:
         """Gives back what a closed connection held."""
@@ -619,3 +682,78 @@ class Slice:
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __len__(self) -> int: ...
+
+_Cover: TypeAlias = tuple[int, int, int, int]
+_PartitionRange: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+
+def build_segments(
+    parts: Sequence[_Buffer], topics: Sequence[tuple[int, str | None, Sequence[tuple[int, int]]]]
+) -> tuple[list[_Cover], list[tuple[bytes, bytes]]]:
+    """The segments of a window: what it covers, and (manifest, Parquet file) of each.
+
+    ``parts`` are whole envelopes in the order of the log, cut anywhere; each is verified. ``topics``
+    name all topics in them: id, name (None: gone for good, left out), lifetimes of its records as
+    (from which append time in ns, seconds), ascending. A cover is (slot, highest epoch, first slot
+    sequence, last slot sequence), both ends included; it holds once all segments are durable. The
+    same input gives the same bytes and keys. Runs without the interpreter from 64 KiB on. Raises
+    LogDamaged when an envelope does not hold, a topic is not named or offsets do not ascend.
+    """
+
+@final
+class SegmentManifest:
+    """What is said of one segment; the bytes are those of ``build_segments`` or ``of_slot``.
+
+    Raises LogDamaged when version, length or checksum do not hold.
+    """
+
+    key: str
+    size: int
+    sha256: bytes
+    footer_at: int
+    records: int
+    oldest_ns: int
+    newest_ns: int
+    part: tuple[int, int]
+    covers: list[_Cover]
+    partitions: list[_PartitionRange]
+    def __new__(cls, data: _Buffer) -> SegmentManifest: ...
+    def partition(self, topic_id: int, partition: int) -> _PartitionRange | None:
+        """(topic id, partition, slot, first offset, last offset, records, oldest ns, newest ns)."""
+
+    def of_slot(self, slot: int) -> bytes:
+        """The part that concerns one slot, as a manifest of its own."""
+
+    def locate(
+        self,
+        topic_id: int,
+        partition: int,
+        offset: int,
+        since_ns: int,
+        rows_max: int,
+        bytes_max: int,
+    ) -> tuple[int, int] | None:
+        """(first byte, bytes) of the one range of the file to fetch for a read.
+
+        It begins with the row group that holds ``offset`` or what follows it (``since_ns`` not 0:
+        what was appended from then on) and goes on until about ``rows_max`` records or ``bytes_max``
+        bytes, one row group at least. None: the segment holds nothing there.
+        """
+
+    def page(
+        self,
+        footer: _Buffer,
+        at: int,
+        data: _Buffer,
+        topic_id: int,
+        partition: int,
+        offset: int,
+        since_ns: int,
+        bytes_max: int,
+    ) -> tuple[bytes, int] | None:
+        """Envelopes of a partition from ``offset`` on, and the offset after what was looked at.
+
+        ``footer`` is the file from ``footer_at`` on, ``data`` the file from ``at`` on: what
+        ``locate`` named. Ends after ``bytes_max`` bytes of envelopes, one batch at least. Between
+        ``offset`` and the returned offset the segment has no other record of the partition. Runs
+        without the interpreter. Raises LogDamaged when the bytes are not those of the manifest.
+        """

@@ -95,6 +95,17 @@ DISK_VALUE_BYTES_MAX: Final = 65_520
 WINDOW_BYTES_MAX: Final = 1 * GIB
 # Bytes of the state of one topic as `$sys.topics` holds it: it fits into one value of a snapshot.
 TOPIC_STATE_BYTES_MAX: Final = 32 * KIB
+# Bytes of keys, values and texts after which a row group of a segment ends: what a cold read
+# fetches at least.
+SEGMENT_GROUP_BYTES: Final = 4 * MIB
+# Rows of a row group of a segment.
+SEGMENT_GROUP_ROWS_MAX: Final = 65_536
+# Bytes written after which a segment ends; its last row group may reach above it.
+SEGMENT_BYTES_MAX: Final = 64 * MIB
+# Partitions of one segment: its manifest, about 4 MiB then, fits one record.
+SEGMENT_PARTITIONS_MAX: Final = 65_536
+# Segments of one window; a window that needs more cannot be moved.
+SEGMENT_PARTS_MAX: Final = 9_999
 
 SHARED: Final = (
     "PAYLOAD_BYTES_MAX",
@@ -135,6 +146,11 @@ SHARED: Final = (
     "DISK_VALUE_BYTES_MAX",
     "WINDOW_BYTES_MAX",
     "TOPIC_STATE_BYTES_MAX",
+    "SEGMENT_GROUP_BYTES",
+    "SEGMENT_GROUP_ROWS_MAX",
+    "SEGMENT_BYTES_MAX",
+    "SEGMENT_PARTITIONS_MAX",
+    "SEGMENT_PARTS_MAX",
 )
 
 # --- Connections and requests. ---
@@ -319,3 +335,36 @@ DISK_PAGE_BYTES: Final = MIB
 DISK_PAGE_BATCHES_MAX: Final = 4_096
 # Threads that read from disk and build index blocks.
 DISK_READERS_COUNT: Final = 2
+# States put in one transaction when a window goes, and low offsets taken at once.
+STATES_PUT_MAX: Final = 4_096
+LOWS_TAKEN_MAX: Final = 4_096
+# Partitions a second whose retention is looked up on disk, and batches of one that go at once.
+RETIRE_PARTITIONS_MAX: Final = 256
+RETIRE_BATCHES_MAX: Final = 65_536
+# Batches a second that are read to learn whether their lifetime is over, before a window goes.
+CLEAN_LOOKS_MAX: Final = 2_048
+# Used share of the disk tier's bound: a warning; publishes are 507.
+DISK_WARN_PERCENT: Final = 80
+DISK_REFUSE_PERCENT: Final = 95
+# Used share of the map at which it is doubled, where no bound is set.
+MAP_GROW_PERCENT: Final = 80
+# Bytes a second that are verified in the background, and seconds between two rounds.
+SCRUB_BYTES_PER_S: Final = 8 * MIB
+SCRUB_PAUSE_S: Final = 3_600.0
+# Seconds after the start at which the first round begins.
+SCRUB_START_S: Final = 60.0
+# Damaged ranges that are listed; all are counted.
+DAMAGED_LISTED_MAX: Final = 100
+# Seconds that a request waits for a compaction.
+COMPACT_WAIT_S: Final = 30.0
+
+# --- The cloud tier. ---
+
+# Seconds between two tries of a step that failed; doubled each time.
+CLOUD_RETRY_S_MIN: Final = 1
+CLOUD_RETRY_S_MAX: Final = 60
+# Times in a row that an object may read back different before the step counts as failed.
+CLOUD_DIFFERS_MAX: Final = 3
+# Seconds between two looks at what no manifest names, and the age at which it is removed.
+JANITOR_INTERVAL_S: Final = 3_600
+JANITOR_OBJECT_AGE_S: Final = 86_400

@@ -58,6 +58,21 @@ def schemathesis() -> str | None:
     return _importable("schemathesis")
 
 
+def duckdb() -> str | None:
+    """Where DuckDB is installed (extra ``sql``), which queries the cold tier."""
+    return _importable("duckdb")
+
+
+def polars() -> str | None:
+    """Where Polars is installed, a second reader of the cold tier."""
+    return _importable("polars")
+
+
+def pyarrow() -> str | None:
+    """Where pyarrow is installed, a third reader of the cold tier."""
+    return _importable("pyarrow")
+
+
 def python27() -> str | None:
     """Path of a Python 2.7, which the Autobahn test suite for WebSocket servers runs on."""
     named = os.environ.get("SPRAWL_PYTHON27", "python2.7")
@@ -73,6 +88,19 @@ def go() -> str | None:
         return None
     asked = subprocess.run([path, "version"], capture_output=True, timeout=30, check=False)
     return path if asked.returncode == 0 else None
+
+
+def minio() -> str | None:
+    """Path of a MinIO server: named, on PATH, or in the cache; nothing is built for it here."""
+    command = [str(_ROOT / "scripts/minio.sh"), "find"]
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return asked.stdout.strip() or None
+
+
+def s3s_fs() -> str | None:
+    """Path of s3s-fs, a second S3 server."""
+    cargo = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
+    return _working("s3s-fs", cargo / "bin/s3s-fs")
 
 
 def valgrind() -> str | None:
@@ -161,6 +189,14 @@ FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
         "no Python 2.7 for Autobahn (pyenv install 2.7.18, or SPRAWL_PYTHON27=path)",
     ),
     "go": (go, "no go on PATH (https://go.dev/dl, Debian: apt install golang)"),
+    "minio": (
+        minio,
+        "no MinIO server (scripts/minio.sh build, which needs Go; or MINIO_BIN=path); not proven: M1, M2",
+    ),
+    "s3s-fs": (
+        s3s_fs,
+        "no second S3 server (cargo install s3s-fs --version 0.14.1 --locked --features binary)",
+    ),
     "make-setup": (
         make_setup,
         "make run would install or build first (run the tests by make test)",

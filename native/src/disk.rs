@@ -124,6 +124,18 @@ fn find_entries_since(
     Ok(to_entries(entries.find_since(topic_id, partition, append_ns, bytes_max)))
 }
 
+type PyPlaced = (u64, u16, u64, u32, u32, u32);
+
+#[pyfunction]
+fn all_entries(value: View) -> PyResult<Vec<PyPlaced>> {
+    let entries = PartitionEntries::open(&value).map_err(damaged)?;
+    let placed = |at: usize| {
+        let entry = entries.get(at);
+        (entry.topic_id, entry.partition, entry.base, entry.records, entry.lsn_rel, entry.length)
+    };
+    Ok((0..entries.len()).map(placed).collect())
+}
+
 type PyLast = (u64, u16, u16, u64, u32, i64);
 
 #[pyfunction]
@@ -241,6 +253,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bloom_admits, module)?)?;
     module.add_function(wrap_pyfunction!(find_entries, module)?)?;
     module.add_function(wrap_pyfunction!(find_entries_since, module)?)?;
+    module.add_function(wrap_pyfunction!(all_entries, module)?)?;
     module.add_function(wrap_pyfunction!(last_entries, module)?)?;
     module.add_function(wrap_pyfunction!(find_sequences, module)?)?;
     module.add_function(wrap_pyfunction!(last_sequences, module)?)?;

@@ -5,16 +5,16 @@ use crate::reader::{want_tuple, Page, Reader};
 use crate::slice::{Slice, View};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use sprawl_core::disk::{self, PartitionEntries, SlotEntries};
+use sprawl_core::disk::{self, PartitionEntries, PartitionEntry, SlotEntries};
 use sprawl_core::edge::encode::Form;
 use sprawl_core::edge::fetch::Fetch;
 use sprawl_core::edge::lookup::Lookup;
 use sprawl_core::edge::{self, Edge, Waiting};
 use sprawl_core::http::response;
 use sprawl_core::ids;
-use sprawl_core::log::durable::Level;
+use sprawl_core::log::durable::{Level, Refuses};
 use sprawl_core::log::topics::Config;
-use sprawl_core::log::{Log, Put, Setup, StoredBatch, TopicRecord};
+use sprawl_core::log::{Log, Overdue, Put, Setup, StoredBatch, TopicRecord};
 use sprawl_core::problem::{Code, Problem};
 use sprawl_core::slots::SlotTable;
 use std::collections::HashMap;
@@ -52,6 +52,11 @@ impl Inner {
     }
 }
 
+/// (topic id, partition), low offset, end on disk, before, bytes, records, keeps the last.
+type PyOverdue = ((u64, u16), u64, u64, i64, u64, u64, bool);
+/// Index in its value, (topic id, partition, end), position in the window, length.
+type PyNeeded = (usize, (u64, u16, u64), u32, u32);
+
 #[pyclass(frozen, module = "sprawl._native")]
 pub struct Engine {
     inner: Mutex<Inner>,
@@ -86,8 +91,8 @@ where
     }
 }
 
-fn discard(config: &Config) -> &'static str {
-    if config.discard_new {
+fn discard(config: &Config, has_disk: bool) -> &'static str {
+    if config.discards_new(has_disk) {
         "new"
     } else {
         "old"
@@ -266,12 +271,113 @@ impl Engine {
         Ok(())
     }
 
-    fn begin_restore(&self, first_lsn: u64) {
-        self.lock().edge.log.begin_restore(first_lsn);
-    }
-
     fn finish_restore(&self, unclean: Vec<(u64, u64)>, damaged_lsns: Vec<u64>) -> Option<u64> {
         self.lock().edge.log.finish_restore(&unclean, &damaged_lsns)
+    }
+
+    fn restore_topic(&self, key: View, state: View) -> PyResult<()> {
+        let unknown =
+            || Problem::new(Code::LogDamaged, "a topic's record is not of a version this node reads");
+        let record = TopicRecord::decode(&key, &state).ok_or_else(|| to_py(unknown()))?;
+        self.lock().edge.log.restore_topic(&record);
+        Ok(())
+    }
+
+    fn restore_low(&self, topic_id: u64, partition: u16, low: u64) {
+        self.lock().edge.log.restore_low(topic_id, partition, low);
+    }
+
+    fn restore_sequence(&self, slot: u16, sequence: u64) {
+        self.lock().edge.log.restore_sequence(slot, sequence);
+    }
+
+    fn overdue(&self, count_max: usize) -> Vec<PyOverdue> {
+        let inner = self.lock();
+        let log = &inner.edge.log;
+        let found = log.overdue(count_max, log.now_ns());
+        let shown = |o: Overdue| {
+            ((o.topic_id, o.partition), o.low, o.end, o.before_ns, o.bytes, o.records, o.keeps_last)
+        };
+        found.into_iter().map(shown).collect()
+    }
+
+    fn retired(&self, place: (u64, u16), low: u64, records: u64, size: u64, oldest_ns: i64) {
+        self.lock().edge.log.retired(place.0, place.1, low, records, size, oldest_ns);
+    }
+
+    fn discard_value(&self, value: View, oldest_ns: i64) -> PyResult<()> {
+        let entries = PartitionEntries::open(&value).map_err(|damage| to_py(damage.into()))?;
+        let mut inner = self.lock();
+        let log = &mut inner.edge.log;
+        let (mut records, mut bytes) = (0, 0);
+        for at in 0..entries.len() {
+            let entry = entries.get(at);
+            if log.is_needed(entry.topic_id, entry.partition, entry.end()) {
+                let low = log.known_part(entry.topic_id, entry.partition).map_or(0, |h| log.part(h).low);
+                records += entry.end() - entry.base.max(low);
+                bytes += u64::from(entry.length);
+            }
+            let is_last = at + 1 == entries.len() || {
+                let next = entries.get(at + 1);
+                (next.topic_id, next.partition) != (entry.topic_id, entry.partition)
+            };
+            if is_last {
+                log.discarded(entry.topic_id, entry.partition, entry.end(), records, bytes, oldest_ns);
+                (records, bytes) = (0, 0);
+            }
+        }
+        Ok(())
+    }
+
+    fn may_discard(&self, value: View) -> PyResult<bool> {
+        let entries = PartitionEntries::open(&value).map_err(|damage| to_py(damage.into()))?;
+        let inner = self.lock();
+        let may =
+            |entry: PartitionEntry| inner.edge.log.may_discard(entry.topic_id, entry.partition, entry.end());
+        Ok((0..entries.len()).all(|at| may(entries.get(at))))
+    }
+
+    fn first_needed(&self, value: View, start: usize) -> PyResult<Option<PyNeeded>> {
+        let entries = PartitionEntries::open(&value).map_err(|damage| to_py(damage.into()))?;
+        let inner = self.lock();
+        let log = &inner.edge.log;
+        for at in start..entries.len() {
+            let entry = entries.get(at);
+            if log.is_needed(entry.topic_id, entry.partition, entry.end()) {
+                let place = (entry.topic_id, entry.partition, entry.end());
+                return Ok(Some((at, place, entry.lsn_rel, entry.length)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_needed(&self, topic_id: u64, partition: u16, end: u64) -> bool {
+        self.lock().edge.log.is_needed(topic_id, partition, end)
+    }
+
+    fn is_known(&self, topic_id: u64) -> bool {
+        self.lock().edge.log.topics().find_id(topic_id).is_some()
+    }
+
+    fn last_expiry(&self, bytes: View) -> PyResult<Option<i64>> {
+        self.lock().edge.log.last_expiry(&bytes).map_err(to_py)
+    }
+
+    fn take_lows(&self, count_max: usize) -> Vec<(u64, u16, u64)> {
+        self.lock().edge.log.take_lows(count_max)
+    }
+
+    fn take_forgotten(&self) -> Vec<u64> {
+        self.lock().edge.log.take_forgotten()
+    }
+
+    fn set_refuses(&self, refuses: &str) {
+        let refuses = match refuses {
+            "all" => Refuses::All,
+            "new" => Refuses::New,
+            _ => Refuses::None,
+        };
+        self.lock().edge.log.set_refuses(refuses);
     }
 
     fn age_out(&self, before_ns: i64) {
@@ -323,7 +429,14 @@ impl Engine {
             Some(value) if !value.is_none() => value.cast_into::<PyDict>()?,
             _ => PyDict::new(config.py()),
         };
-        let discard: String = member(config, "discard", discard(&old).to_owned())?;
+        let has_disk = log.has_disk();
+        let kept = discard(&old, has_disk);
+        let asked: String = member(config, "discard", kept.to_owned())?;
+        let (discard_new, discard_old) = match &*asked {
+            same if same == kept => (old.discard_new, old.discard_old),
+            "new" => (true, false),
+            _ => (false, true),
+        };
         let durability: String = member(config, "durability", durability(&old).to_owned())?;
         let new = Config {
             partitions: member(config, "partitions", old.partitions)?,
@@ -333,7 +446,8 @@ impl Engine {
             retention_age_s: member(&retention, "age_s", old.retention_age_s)?,
             retention_bytes: member(&retention, "bytes", old.retention_bytes)?,
             retention_count: member(&retention, "count", old.retention_count)?,
-            discard_new: discard == "new",
+            discard_new,
+            discard_old,
             dedup_window_s: member(config, "dedup_window_s", old.dedup_window_s)?,
             message_bytes_max: member(config, "max_message_bytes", old.message_bytes_max)?,
         };
@@ -366,6 +480,7 @@ impl Engine {
             let times = log.time_range(handle);
             entry.set_item("oldest_ns", times.map(|t| t.0))?;
             entry.set_item("newest_ns", times.map(|t| t.1))?;
+            entry.set_item("tiers", tiers(py, log, &[handle])?)?;
             listed.append(entry)?;
         }
         let topic = log.topics().get(index);
@@ -380,7 +495,7 @@ impl Engine {
         members.set_item("retention", retention)?;
         members.set_item("ttl_s", config.ttl_s)?;
         members.set_item("durability", durability(&config))?;
-        members.set_item("discard", discard(&config))?;
+        members.set_item("discard", discard(&config, log.has_disk()))?;
         members.set_item("dedup_window_s", config.dedup_window_s)?;
         members.set_item("compaction", false)?;
         members.set_item("max_message_bytes", config.message_bytes_max)?;
@@ -418,6 +533,7 @@ impl Engine {
                 continue;
             }
             let parts = topic.parts.as_slice();
+            let tiers = tiers(py, log, parts)?;
             let times: Vec<_> = parts.iter().filter_map(|p| log.time_range(*p)).collect();
             let entry = PyDict::new(py);
             entry.set_item("name", topic.name_str())?;
@@ -429,6 +545,7 @@ impl Engine {
             entry.set_item("oldest_ns", times.iter().map(|t| t.0).min())?;
             entry.set_item("newest_ns", times.iter().map(|t| t.1).max())?;
             entry.set_item("created_ns", topic.created_ns)?;
+            entry.set_item("tiers", tiers)?;
             listed.append(entry)?;
         }
         Ok((listed, None))
@@ -514,6 +631,9 @@ impl Engine {
             ("dedup_keys", log.keys().len() as u64),
             ("buffered_bytes", inner.edge.buffered() as u64),
             ("unsent_bytes", inner.edge.unsent as u64),
+            ("moved_messages", log.moved_records()),
+            ("unsynced_messages", log.unsynced_records()),
+            ("unsynced_bytes", log.unsynced_bytes()),
         ] {
             gauges.set_item(name, value)?;
         }
@@ -522,6 +642,32 @@ impl Engine {
         answer.set_item("gauges", gauges)?;
         Ok(answer)
     }
+}
+
+/// What partitions hold in each tier, every message in one: records, bytes, oldest and newest append time.
+fn tiers<'py>(py: Python<'py>, log: &Log, handles: &[u32]) -> PyResult<Bound<'py, PyDict>> {
+    let shown = |records: u64, bytes: u64, times: Vec<(i64, i64)>| -> PyResult<Bound<'py, PyDict>> {
+        let held = PyDict::new(py);
+        held.set_item("records", records)?;
+        held.set_item("bytes", bytes)?;
+        held.set_item("oldest_ns", times.iter().map(|t| t.0).min())?;
+        held.set_item("newest_ns", times.iter().map(|t| t.1).max())?;
+        Ok(held)
+    };
+    let parts = || handles.iter().map(|handle| log.part(*handle));
+    let moved: u64 = parts().map(|p| p.moved.records).sum();
+    let moved_bytes: u64 = parts().map(|p| p.moved.bytes).sum();
+    let all: u64 = handles.iter().map(|handle| log.readable(*handle)).sum();
+    let bytes: u64 = parts().map(|p| p.bytes).sum();
+    let answer = PyDict::new(py);
+    let times = handles.iter().filter_map(|handle| log.memory_times(*handle)).collect();
+    answer.set_item("memory", shown(all - moved.min(all), bytes - moved_bytes, times)?)?;
+    if log.has_disk() {
+        let times =
+            parts().map(|p| p.moved).filter(|m| m.records > 0).map(|m| (m.oldest_ns, m.newest_ns)).collect();
+        answer.set_item("disk", shown(moved, moved_bytes, times)?)?;
+    }
+    Ok(answer)
 }
 
 /// A record as a dictionary, or as the tuple that a page is read for.
@@ -549,7 +695,7 @@ fn stored<'py>(
         headers.append((text_or_bytes(py, name), text_or_bytes(py, value)))?;
     }
     answer.set_item("headers", headers)?;
-    answer.set_item("content_type", found.content_type)?;
+    answer.set_item("content_type", found.content_type.as_deref())?;
     answer.set_item("timestamp_ms", found.timestamp_ms)?;
     answer.set_item("ttl_s", found.ttl_s)?;
     answer.set_item("append_ns", found.append_ns)?;

@@ -10,6 +10,7 @@ mod engine;
 mod errors;
 mod reader;
 mod routing;
+mod segment;
 mod slice;
 
 #[pymodule(gil_used = false)]
@@ -25,6 +26,8 @@ mod _native {
     #[pymodule_export]
     use super::reader::{Page, Reader};
     #[pymodule_export]
+    use super::segment::SegmentManifest;
+    #[pymodule_export]
     use super::slice::Slice;
 
     #[pymodule_init]
@@ -32,6 +35,7 @@ mod _native {
         super::codec::register(module)?;
         super::disk::register(module)?;
         super::routing::register(module)?;
+        super::segment::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -14,10 +14,26 @@ from sprawl._native import Page
 from sprawl.log.reads import Want
 
 
+class TierHeld(TypedDict):
+    """What one tier holds of a topic or partition; every message counts in one tier."""
+
+    records: int
+    bytes: int
+    oldest_ns: int | None
+    newest_ns: int | None
+
+
+class TiersHeld(TypedDict):
+    """By tier; ``disk`` is there with a disk tier and counts what memory has let go of."""
+
+    memory: TierHeld
+    disk: NotRequired[TierHeld]
+
+
 class PartitionInfo(TypedDict):
     """One partition of a topic; offsets are half-open, ``[low_offset, high_offset)``.
 
-    ``bytes`` are those of the batches held in memory; the times are ``None`` when it is empty.
+    ``bytes`` are those of the batches held, in all tiers; the times are ``None`` when it is empty.
     """
 
     partition: int
@@ -29,6 +45,7 @@ class PartitionInfo(TypedDict):
     bytes: int
     oldest_ns: int | None
     newest_ns: int | None
+    tiers: TiersHeld
 
 
 class TopicInfo(TypedDict):
@@ -52,6 +69,7 @@ class TopicSummary(TypedDict):
     oldest_ns: int | None
     newest_ns: int | None
     created_ns: int
+    tiers: TiersHeld
 
 
 class StoredMessage(TypedDict):

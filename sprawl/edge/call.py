@@ -13,7 +13,9 @@ from starlette.responses import Response
 from sprawl.broker.disk_waits import DiskWaits
 from sprawl.broker.engine import Engine, Stats
 from sprawl.broker.subscribe import Subscriptions
+from sprawl.broker.tiers import Disk
 from sprawl.edge.node_view import NodeView
+from sprawl.metrics.disk import disk_counters, disk_gauges
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,24 @@ class Context:
     document: bytes = b"{}"
     listener_stats: Callable[[], ListenerStats] = ListenerStats
     is_health_port: bool = False
+    tier: Disk | None = None
 
     def stats(self) -> Stats:
-        """The figures of the engine and of the ports together."""
+        """The figures of the engine, of the ports and of the disk tier together."""
         stats, ports = self.engine.stats(), self.listener_stats()
+        counters = dict(stats["counters"])
+        gauges = {**stats["gauges"], "connections": ports.connections_count}
+        stages = dict(ports.stages)
+        if self.tier is not None:
+            held = self.tier.figures()
+            stages["commit"] = (list(held.commit_counts), held.commit_sum_ns)
+            counters |= disk_counters(held)
+            gauges |= disk_gauges(held)
         return {
-            "counters": stats["counters"],
-            "gauges": {**stats["gauges"], "connections": ports.connections_count},
-            "histograms": {name: counts for name, (counts, _) in ports.stages.items()},
-            "sums_ns": {name: total for name, (_, total) in ports.stages.items()},
+            "counters": counters,
+            "gauges": gauges,
+            "histograms": {name: counts for name, (counts, _) in stages.items()},
+            "sums_ns": {name: total for name, (_, total) in stages.items()},
         }
 
 

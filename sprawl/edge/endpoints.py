@@ -17,6 +17,7 @@ from sprawl.edge.original import topics as original_topics
 from sprawl.edge.problems import Shape
 from sprawl.edge.v1 import messages, topics
 from sprawl.edge.v1 import node as v1_node
+from sprawl.edge.v1 import tiers as v1_tiers
 from sprawl.limits import (
     PARTITIONS_MAX,
     READ_BYTES_MAX,
@@ -244,6 +245,15 @@ def _v1() -> Iterator[Endpoint]:
     )
     yield Endpoint(
         method="GET",
+        path="/v1/tiers",
+        name="get_tiers",
+        summary="What lies in each tier that is on.",
+        answered="cold",
+        handler=v1_tiers.get,
+        answers={200: "Tiers"},
+    )
+    yield Endpoint(
+        method="GET",
         path="/openapi.json",
         name="get_openapi",
         summary="This document.",
@@ -383,6 +393,16 @@ def _original() -> Iterator[Endpoint]:
         errors=("bad_json", "missing_field", "invalid_member", "topic_not_found", "not_available"),
     )
     yield alias(
+        "POST",
+        "/store/compact",
+        "compact_store",
+        "Apply retention and drop what nobody needs.",
+        "Compacted",
+        handler=store.compact_now,
+        errors=("operation_in_progress", "not_available"),
+        shape="success-original",
+    )
+    yield alias(
         "GET",
         "/dht",
         "dht",
@@ -431,7 +451,6 @@ _LATER: Final[tuple[tuple[str, str, Shape], ...]] = (
     ("POST", "/v1/subscriptions/{name}:resume", "problem"),
     ("POST", "/v1/subscriptions/{name}:redrive", "problem"),
     ("PUT GET DELETE", "/v1/subscriptions/{name}", "problem"),
-    ("GET", "/v1/tiers", "problem"),
     ("GET", "/v1/slots", "problem"),
     ("GET", "/v1/cluster", "problem"),
     ("POST", "/v1/cluster:rebalance", "problem"),
@@ -441,7 +460,6 @@ _LATER: Final[tuple[tuple[str, str, Shape], ...]] = (
     ("GET PUT DELETE", "/consumer-groups/{group}", "original"),
     ("POST", "/offsets", "original"),
     ("GET PUT", "/offsets/{topic}/{group}", "original"),
-    ("POST", "/store/compact", "success-original"),
     ("GET POST", "/ai/predictions", "original-success"),
     ("POST", "/ai/anomalies", "original"),
     ("POST", "/ai/train", "original-success"),

@@ -301,6 +301,44 @@ SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "StoreTiers": answer({"tiers": TEXTS, "policies": {"type": "object"}, "disk_enabled": FLAG}),
+    "Compacted": answer(
+        {
+            "success": FLAG,
+            "message": TEXT,
+            "status": TEXT,
+            "tiers": TEXTS,
+            "estimated_completion": TIME,
+        }
+    ),
+    "Tiers": answer(
+        {
+            "tiers": listed(
+                answer(
+                    {
+                        "tier": TEXT,
+                        "messages": COUNT,
+                        "bytes": COUNT,
+                        "stored_messages": COUNT,
+                        "stored_bytes": COUNT,
+                        "capacity_bytes": COUNT,
+                        "oldest": TIME_OR_NULL,
+                        "newest": TIME_OR_NULL,
+                    },
+                    {
+                        "age_s": COUNT,
+                        "path": TEXT,
+                        "state": TEXT,
+                        "windows": COUNT,
+                        "unsynced_messages": COUNT,
+                        "unsynced_bytes": COUNT,
+                        "verified_bytes": COUNT,
+                        "damaged_count": COUNT,
+                        "damaged": {"type": "array"},
+                    },
+                )
+            )
+        }
+    ),
     "SetTier": answer({"topic": TEXT, "tier": TEXT}),
     "SetTierDone": answer({"status": TEXT, "tier": TEXT, "topic": TEXT}),
     "Dht": answer(

@@ -141,6 +141,7 @@ class Committer:
         *,
         deletes: Sequence[bytes] = (),
         state: Mapping[bytes, bytes] | None = None,
+        state_deletes: Sequence[bytes] = (),
     ) -> None:
         """Puts index entries and states in one transaction of their own, between two commits.
 
@@ -149,7 +150,9 @@ class Committer:
         """
 
         def put() -> Iterator[None]:
-            self._store.put_commit((), index, deletes=deletes, state=state)
+            self._store.put_commit(
+                (), index, deletes=deletes, state=state, state_deletes=state_deletes
+            )
             yield
 
         self._submit(_Job(put, then))
@@ -160,6 +163,18 @@ class Committer:
         Raises Unavailable when ``LOG_JOBS_MAX`` jobs wait.
         """
         self._submit(_Job(lambda: self._store.drop_window(window, end_lsn), then))
+
+    def do(self, act: Callable[[], None], then: Callable[[], None]) -> None:
+        """Does something to the store between two commits, then calls ``then`` in the loop.
+
+        Raises Unavailable when ``LOG_JOBS_MAX`` jobs wait.
+        """
+
+        def steps() -> Iterator[None]:
+            act()
+            yield
+
+        self._submit(_Job(steps, then))
 
     async def stop(self) -> bool:
         """Commits what is there, does the jobs that wait, and ends the thread.

@@ -67,20 +67,33 @@ def _read_page(store: LogStore, windows: Windows, want: Want) -> Page:
     gaps = [
         _damaged(want, batch, part.why)
         for batch, part in zip(located, parts, strict=True)
-        if isinstance(part, Damage)
+        if isinstance(part, Damage) and not _was_dropped(windows, batch)
     ]
     try:
         return Page(want, covered, sound, gaps)
     except ValueError:
         # One of them does not hold: find out which.
-        return _checked(want, covered, located, parts)
+        return _checked(windows, want, covered, located, parts)
 
 
-def _checked(want: Want, covered: int, located: list[Located], parts: list[bytes | Damage]) -> Page:
+def _was_dropped(windows: Windows, batch: Located) -> bool:
+    """Whether its window went since it was located: nobody needed what it held."""
+    kept = windows.all
+    return not kept or batch.lsn < kept[0].first_lsn
+
+
+def _checked(
+    windows: Windows,
+    want: Want,
+    covered: int,
+    located: list[Located],
+    parts: list[bytes | Damage],
+) -> Page:
     sound, gaps = [], []
     for batch, part in zip(located, parts, strict=True):
         if isinstance(part, Damage):
-            gaps.append(_damaged(want, batch, part.why))
+            if not _was_dropped(windows, batch):
+                gaps.append(_damaged(want, batch, part.why))
             continue
         try:
             Page(want, covered, [part], [])

@@ -15,6 +15,8 @@ from typing import Final, Protocol
 
 from sprawl._native import LogScan, build_window, check_index_value, window_header
 from sprawl.errors import LogDamaged
+from sprawl.log.lasting import Engine as Lasting
+from sprawl.log.lasting import restore_ends, restore_topics
 from sprawl.log.starts import Starts, ended_in_order, start_state
 from sprawl.log.store import Damage, Item, LogStore
 from sprawl.log.windows import Window, window_of
@@ -30,11 +32,8 @@ DAMAGED_STATE: Final = b"damaged"
 _COUNTED: Final = struct.Struct("<QQ")
 
 
-class Engine(Protocol):
+class Engine(Lasting, Protocol):
     """What takes the log up; the compiled engine is bound directly."""
-
-    def begin_restore(self, first_lsn: int) -> None:
-        """Where the oldest window begins."""
 
     def restore_topics(self, value: bytes) -> None:
         """Topics of one snapshot value."""
@@ -118,11 +117,12 @@ def restore(engine: Engine, store: LogStore, found: Found, start: int) -> None:
 
     Raises LogDamaged when messages of a topic are there whose own record is damaged.
     """
-    engine.begin_restore(found.windows[0].first_lsn if found.windows else 0)
     tail_lsn = found.windows[-1].first_lsn if found.tail else None
+    restore_topics(engine, store)
     for window in found.windows:
         for value in _values(store, found, window, _SNAPSHOT, tail_lsn):
             engine.restore_topics(value)
+    restore_ends(engine, store)
     for window in found.windows:
         for value in _values(store, found, window, _PARTITIONS, tail_lsn):
             engine.restore_batches(window.first_lsn, value)

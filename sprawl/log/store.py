@@ -202,6 +202,11 @@ class LogStore:
             raise self._translated(error, "reopening the log") from error
         self._end_lsn = None
 
+    def grow_map(self) -> None:
+        """Doubles the map; on the writing thread, as ``reopen``."""
+        self._map_bytes *= 2
+        self.reopen()
+
     def __enter__(self) -> Self:
         return self
 
@@ -217,12 +222,13 @@ class LogStore:
         *,
         deletes: Iterable[bytes] = (),
         state: Mapping[bytes, bytes] | None = None,
+        state_deletes: Iterable[bytes] = (),
     ) -> None:
         """Puts all in one transaction; on return it is synced, after an error nothing is visible.
 
         ``log`` in ascending order and without a hole, the first at the log's end (or above it, in
         the first commit after opening); ``deletes`` are keys of the index, deleted before ``index``
-        is put. An item of ``log`` that is there already with the same value is passed over, because
+        is put, ``state_deletes`` names of states. An item of ``log`` that is there already with the same value is passed over, because
         a commit whose last write failed may have reached the disk all the same.
         """
         self._require_open()
@@ -239,6 +245,8 @@ class LogStore:
                     txn.put(key, value, db=self._index)
                 for key, value in (state or {}).items():
                     txn.put(key, value + _state_sum(key, value), db=self._state)
+                for key in state_deletes:
+                    txn.delete(key, db=self._state)
         except (lmdb.Error, OSError) as error:
             raise self._unwritten(error, "writing the log", written) from error
         if log:
@@ -255,12 +263,12 @@ class LogStore:
         of the rest lies below it and goes with the next call. A piece that reaches above
         ``end_lsn`` stays.
         """
-        prefix = _KEY.pack(window)
+        assert window < end_lsn, f"a window from {window} to {end_lsn}"
         cut = self.cut_lsn()
         if end_lsn > cut:
             self.state_put({CUT_STATE: counter(end_lsn)})
             yield
-        while self._delete_index(prefix):
+        while self._delete_index(_KEY.pack(end_lsn)):
             yield
         while self._delete_log(end_lsn):
             yield
@@ -377,6 +385,11 @@ class LogStore:
             yield name, _state_of(name, value)
 
     # --- Figures. ---
+
+    @property
+    def map_bytes(self) -> int:
+        """Bytes that the map can hold now."""
+        return self._map_bytes
 
     def used_bytes(self) -> int:
         """Bytes of the pages in use; what the file has beside them is used again."""
@@ -547,9 +560,12 @@ class LogStore:
             expected = lsn + len(value) - PIECE_HEAD_BYTES
         return expected or 0
 
-    def _delete_index(self, prefix: bytes) -> bool:
-        """Deletes a bounded number of a window's entries; False when there was none left."""
-        return self._delete(self._index, prefix, lambda key, _: bytes(key[: len(prefix)]) == prefix)
+    def _delete_index(self, end: bytes) -> bool:
+        """Deletes a bounded number of the entries below a window; False when there was none left.
+
+        Those of a window whose dropping a crash ended are among them.
+        """
+        return self._delete(self._index, b"", lambda key, _: bytes(key[: len(end)]) < end)
 
     def _delete_log(self, end_lsn: int) -> bool:
         """Deletes a bounded number of the pieces below ``end_lsn``; False when none was left."""

@@ -16,12 +16,17 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from sprawl._native import Page, Slice, build_window, cut_log
 from sprawl.clock import SECOND_NS, Clock
-from sprawl.errors import DiskFailed, SprawlError
-from sprawl.limits import DISK_READERS_COUNT, WINDOW_BYTES
+from sprawl.errors import Conflict, DiskFailed, SprawlError
+from sprawl.limits import DISK_READERS_COUNT, LOWS_TAKEN_MAX, WINDOW_BYTES
 from sprawl.log.committer import Commit, Committer
+from sprawl.log.figures import DiskFigures
+from sprawl.log.keeping import Engine as Keeping_
+from sprawl.log.keeping import Keeping
+from sprawl.log.lasting import low_states
 from sprawl.log.reads import Want, read_page
 from sprawl.log.recovery import Engine as Restoring
 from sprawl.log.recovery import find_log, log_end, restore
+from sprawl.log.scrub import Scrubber
 from sprawl.log.starts import Starts, start_state
 from sprawl.log.store import LogStore
 from sprawl.log.windows import Window, Windows, window_of
@@ -33,6 +38,10 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("sprawl.log")
 # A window is at most this part of the memory tier, so that memory can always let go of some.
 _RING_SHARE: Final = 4
+# Later than anything that is appended.
+_FOR_EVER_NS: Final = (1 << 63) - 1
+
+T = TypeVar("T")
 
 Buffers = Sequence[bytes | memoryview | Slice]
 """Views of log bytes, in order."""
@@ -57,7 +66,11 @@ class Engine(Protocol):
         """Lets go of chunks in which everything was appended before a time."""
 
 
-class RestoredEngine(Engine, Restoring, Protocol):
+class KeptEngine(Engine, Keeping_, Protocol):
+    """An engine whose log is kept in order."""
+
+
+class RestoredEngine(KeptEngine, Restoring, Protocol):
     """An engine that takes up a log and goes on with it."""
 
 
@@ -102,11 +115,12 @@ class DiskTier:
         self,
         store: LogStore,
         windows: Windows,
-        engine: Engine,
+        engine: KeptEngine,
         *,
         start: int,
         clock: Clock,
         now_ns: Callable[[], int],
+        disk_bytes_max: int,
         memory_bytes_max: int,
         memory_age_s: float,
         failed: Callable[[SprawlError], None],
@@ -134,6 +148,19 @@ class DiskTier:
             on_full=self._on_full,
             on_failed=failed,
         )
+        self.keeping: Final = Keeping(
+            store,
+            windows,
+            engine,
+            self.committer,
+            run=self._run,
+            seal=self.seal_now,
+            now_ns=now_ns,
+            bytes_max=disk_bytes_max,
+        )
+        self.scrubber: Final = Scrubber(store, windows, self.committer, run=self._run)
+        self._sealed_event = asyncio.Event()
+        self._compaction: asyncio.Task[int] | None = None
 
     def start(self, listener: Listener) -> None:
         """Connects the listener and starts to commit."""
@@ -143,6 +170,10 @@ class DiskTier:
 
     async def stop(self) -> bool:
         """Commits what is there; False when something was left. Nothing is appended any more."""
+        if self._compaction is not None:
+            self._compaction.cancel()
+        if lows := low_states(self._engine.take_lows(LOWS_TAKEN_MAX)):
+            self.committer.submit((), lambda: None, state=lows)
         is_drained = await self.committer.stop()
         if is_drained:
             is_drained = await self._loop.run_in_executor(self._pool, self._sign_clean)
@@ -168,6 +199,59 @@ class DiskTier:
         if self._clock.monotonic_ns() - self._sealed_at_ns >= max(age_ns // 2, SECOND_NS):
             self._seal(1)
         self._engine.age_out(self._now_ns() - age_ns)
+
+    async def keep(self) -> None:
+        """Once a second: retention, cleaning, the bound."""
+        if self._listener is not None:
+            await self.keeping.step()
+
+    async def scrub(self) -> None:
+        """Verifies what lies on disk, round after round, until it is cancelled."""
+        await self.scrubber.run()
+
+    async def let_go(self) -> None:
+        """Lets memory go of everything that is on disk now."""
+        self._engine.age_out(_FOR_EVER_NS)
+        await self._seal_all()
+        self._engine.age_out(_FOR_EVER_NS)
+
+    async def compact(self, timeout_s: float) -> bool:
+        """Retention and cleaning now, at most ``timeout_s``; False when they still go on then.
+
+        Raises Conflict while another call's go on.
+        """
+        if self._compaction is not None and not self._compaction.done():
+            raise Conflict("compaction already in progress", code="operation_in_progress")
+        task = self._compaction = self._loop.create_task(self._compact(), name="log.compact")
+        await asyncio.wait({task}, timeout=timeout_s)
+        if not task.done():
+            task.add_done_callback(_log_failure)
+            return False
+        task.result()
+        return True
+
+    def figures(self) -> DiskFigures:
+        """What the tier says of itself."""
+        stats, windows = self.committer.stats, self.windows.all
+        return DiskFigures(
+            path=str(self.store.path),
+            state="full" if self.is_full else self.keeping.state,
+            used_bytes=self.keeping.used_bytes,
+            bytes_max=self.keeping.bytes_max,
+            windows_count=len(windows),
+            first_lsn=windows[0].first_lsn if windows else 0,
+            oldest_reader_age_ns=self.store.oldest_reader_age_ns(),
+            commits=stats.commits,
+            commit_bytes=stats.log_bytes,
+            commit_full=stats.full,
+            commit_counts=tuple(stats.seconds_log2),
+            commit_sum_ns=stats.sum_ns,
+            scrubbed_bytes=self.scrubber.bytes,
+            damaged=tuple(self.scrubber.damaged),
+            damaged_count=self.scrubber.damaged_count,
+            rebuilt_count=self.scrubber.rebuilt_count,
+            dropped_windows=self.keeping.dropped_windows,
+        )
 
     def seal_now(self) -> None:
         """Seals what is on disk, however little it is."""
@@ -203,13 +287,28 @@ class DiskTier:
         else:
             _log.warning("the disk has room again: publishes go on")
 
-    def _seal(self, bytes_min: int) -> None:
-        """Begins to seal a window when there is enough for one and none is being sealed."""
+    def _run(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        return self._loop.run_in_executor(self._pool, work)
+
+    async def _compact(self) -> int:
+        await self._seal_all()
+        return await self.keeping.step()
+
+    async def _seal_all(self) -> None:
+        """Returns once everything that is on disk now lies in windows."""
         if self._is_sealing:
-            return
+            await self._sealed_event.wait()
+        if self._seal(1):
+            await self._sealed_event.wait()
+
+    def _seal(self, bytes_min: int) -> bool:
+        """Begins to seal a window when there is enough for one; True when one is being sealed."""
+        if self._is_sealing:
+            return True
         found = self._engine.window(bytes_min)
         if found is None:
-            return
+            return False
+        self._sealed_event.clear()
         first_lsn, parts, _ = found
         self._is_sealing = True
         self._sealed_at_ns = self._clock.monotonic_ns()
@@ -219,6 +318,7 @@ class DiskTier:
             self._loop.call_soon_threadsafe(self._built, future)
 
         future.add_done_callback(built)
+        return True
 
     def _built(self, future: Future[tuple["_WindowHeader", list[tuple[bytes, Slice]]]]) -> None:
         if future.cancelled():
@@ -236,7 +336,13 @@ class DiskTier:
         self.windows.append(window)
         self._engine.window_sealed(window.end_lsn)
         self._is_sealing = False
+        self._sealed_event.set()
         self._seal(self._window_bytes)
+
+
+def _log_failure(task: "asyncio.Task[int]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("compaction failed: %s", error, exc_info=error)
 
 
 def open_tier(
@@ -277,6 +383,7 @@ def open_tier(
         start=starts.number,
         clock=clock,
         now_ns=now_ns,
+        disk_bytes_max=disk_bytes_max,
         memory_bytes_max=memory_bytes_max,
         memory_age_s=memory_age_s,
         failed=failed,

@@ -12,9 +12,9 @@ from typing import Final, Literal
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
 
-STAGES: Final = ("receive", "tick", "deliver")
+STAGES: Final = ("receive", "tick", "deliver", "commit")
 """The stages that have a latency histogram: one read of a socket (parse, append, answer), the end
-of a tick (seal, wake), one turn of writing to a reader."""
+of a tick (seal, wake), one turn of writing to a reader, one commit to disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,13 @@ COUNTERS: Final[Mapping[str, tuple[str, str]]] = {
     "malformed_requests": ("requests that were not HTTP and closed their connection", ""),
     "route_cache_hits": ("routes found in the route cache", ""),
     "route_cache_misses": ("routes computed", ""),
+    "disk_commits": ("commits of the disk tier, each one sync", ""),
+    "disk_commit_bytes": ("log bytes made durable", "bytes"),
+    "disk_full": ("commits that found no room", ""),
+    "disk_windows_dropped": ("windows of the log that were cut away", ""),
+    "disk_scrubbed_bytes": ("log bytes verified in the background", "bytes"),
+    "disk_damaged_ranges": ("ranges of the log found damaged", ""),
+    "disk_indexes_rebuilt": ("index blocks built again from the log", ""),
 }
 """Counters of the engine: name → (help, unit)."""
 
@@ -98,6 +105,14 @@ GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     "memory_tail": ("position of the oldest byte in memory", ""),
     "connections": ("open client connections", ""),
     "buffered_bytes": ("bytes of requests received in part", "bytes"),
+    "moved_messages": ("messages held on disk alone", ""),
+    "unsynced_messages": ("messages not on disk yet", ""),
+    "unsynced_bytes": ("bytes of the log not on disk yet", "bytes"),
+    "disk_windows": ("sealed windows of the log", ""),
+    "disk_used_bytes": ("bytes of pages in use on disk", "bytes"),
+    "disk_bytes_max": ("bound of the disk tier in bytes", ""),
+    "disk_refuses": ("whether publishes are refused for want of room on disk", ""),
+    "disk_oldest_reader_seconds": ("age of the oldest read of the disk tier", "seconds"),
     "unsent_bytes": ("bytes of large answers that clients have not taken yet", "bytes"),
     "dedup_keys": ("idempotency keys remembered", ""),
     "route_cache_size": ("entries of the route cache", ""),

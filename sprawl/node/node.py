@@ -94,6 +94,8 @@ class Node:
         self.tasks.start("node.sample-load", self._sample_load(view.load))
         if rooms.disk is not None:
             self.tasks.start("log.tick", self._every_second(rooms.disk.tick))
+            self.tasks.start("log.keep", self._every_second(rooms.disk.keep))
+            self.tasks.start("log.scrub", rooms.disk.scrub())
         quiet_collector()
         view.state = "ready"
         self._announce()

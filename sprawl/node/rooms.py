@@ -44,6 +44,12 @@ class Durable(Protocol):
     async def tick(self) -> None:
         """What is due once a second."""
 
+    async def keep(self) -> None:
+        """Retention and cleaning, once a second."""
+
+    async def scrub(self) -> None:
+        """Verifies what lies on disk until it is cancelled."""
+
     async def stop(self) -> bool:
         """Commits what is there and gives the files back; False when something was left."""
 
@@ -113,4 +119,4 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks, directory: Dir
         now_ns=time.now_ns,
         failed=tasks.fail,
     )
-    return Rooms(engine, new_edge(engine, connected=disk.start), disk)
+    return Rooms(engine, new_edge(engine, connected=disk.start, tier=disk), disk)

@@ -7,7 +7,7 @@ length above its bound is refused before anything is reserved. Layout, little-en
     12 head, JSON · body, bytes
 
 Kinds: 1 request (id, name, urgency, left_ms, members) · 2 answer (id, members) · 3 error (id, code,
-detail, members) · 4 cancel (id) · 5 log (level, name, text) · 6 ready.
+detail, members) · 4 cancel (id) · 5 log (level, name, text).
 """
 
 import mmap
@@ -36,7 +36,6 @@ class Kind(IntEnum):
     ERROR = 3
     CANCEL = 4
     LOG = 5
-    READY = 6
 
 
 _KINDS: Final = frozenset(int(kind) for kind in Kind)

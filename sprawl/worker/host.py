@@ -251,7 +251,7 @@ class Worker:
             try:
                 await self._one_life()
             except OSError as error:
-                _log.error("the worker cannot be started: %s", error)  # noqa: TRY400
+                _log.error("the worker cannot be started: %s", error)
             if self._closing.is_set():
                 return
             if self._clock.monotonic_ns() - began_ns >= WORKER_SOUND_S * SECOND_NS:
@@ -345,7 +345,7 @@ class _Link(asyncio.BufferedProtocol):
             if frame is not None:
                 self._worker.took(frame)
         except (BadAnswer, KeyError, AssertionError, orjson.JSONDecodeError) as error:
-            _log.error("the worker does not speak our frames: %r", error)  # noqa: TRY400
+            _log.error("the worker does not speak our frames: %r", error)
             self.close()
 
     def pump(self) -> None:

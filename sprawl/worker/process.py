@@ -46,7 +46,6 @@ def main(arguments: list[str]) -> None:
     queue = Queue(handlers, sender, SystemClock())
     for number in range(WORKER_THREADS_COUNT):
         threading.Thread(target=queue.work, name=f"worker-{number}", daemon=True).start()
-    sender.send(Kind.READY, {"pid": os.getpid()})
     try:
         serve(connection, queue)
     finally:
@@ -172,9 +171,7 @@ class Queue:
     def _do(self, job: _Job) -> None:
         try:
             answer = self._answer(job)
-            self._sender.send(
-                Kind.ANSWER, {"id": job.id, "members": answer.members}, answer.body
-            )
+            self._sender.send(Kind.ANSWER, {"id": job.id, "members": answer.members}, answer.body)
         except SprawlError as error:
             self._refuse(job.id, error)
         except Exception as error:  # noqa: BLE001 # a defect in one request is answered, and seen

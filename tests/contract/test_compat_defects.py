@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from sprawl.limits import MEMORY_BYTES_MIN
 from tests.contract.conftest import RunningNode as SharedNode
@@ -189,6 +190,32 @@ def test_what_was_acknowledged_at_disk_is_read_after_a_kill(start: StartNode) ->
     assert (message["id"], message["payload"]) == (receipt["id"], "x")
     # The next one follows: an offset is never given twice.
     assert again.post("/publish", b'{"topic":"t","payload":"y"}')["offset"] == 1
+
+
+def test_a_message_that_memory_let_go_of_is_found_on_disk(start: StartNode) -> None:
+    node = start(f"-memoryMaxSize={MEMORY_BYTES_MIN}")
+    piece = b"x" * 1024 * 1024
+    count = 3 * MEMORY_BYTES_MIN // len(piece)
+    sent = [node.post("/v1/topics/t/messages", b"%d " % n + piece)["id"] for n in range(count)]
+    found = node.get(f"/messages/{sent[0]}")
+    assert (found["storage_tier"], found["payload"][:2]) == ("disk", "0 ")
+    assert node.get(f"/v1/messages/{sent[1]}")["payload"][:2] == "1 "
+    assert node.get(f"/messages/{sent[-1]}")["storage_tier"] == "memory"
+    # Over a WebSocket, too: whole, in order, across the border of the tiers.
+    url = f"ws://127.0.0.1:{node.port}/v1/topics/t/messages"
+    with connect(url, max_size=None) as socket:
+        socket.send(json.dumps({"credit": {"messages": count}}))
+        assert [json.loads(socket.recv(timeout=10))["id"] for _ in sent] == sent
+        socket.send('{"publish":{"payload":"y"}}')
+        receipt = json.loads(socket.recv(timeout=10))["receipt"]
+    assert receipt["durability"] == {
+        "asked": "disk",
+        "reached": "disk",
+        "replicas": 1,
+        "fsynced": 1,
+    }
+    first = node.get("/v1/topics/t/messages?limit=1")["messages"]
+    assert [message["id"] for message in first] == sent[:1]
 
 
 def test_topics_and_store_answer_after_a_restart_and_tell_the_truth(start: StartNode) -> None:

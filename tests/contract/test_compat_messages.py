@@ -16,6 +16,7 @@ import pytest
 
 from sprawl.limits import PAYLOAD_BYTES_MAX
 from tests.contract.conftest import RunningNode
+from tests.contract.outside.running_node import RunningNode as NodeOfItsOwn
 from tests.contract.wire import Wire, chunked, exchange, json_of, next_answer, request
 
 ID = r"[a-z2-7]{13}-0-\d+"
@@ -121,7 +122,8 @@ def test_the_same_id_and_body_again_answers_the_first_receipt(
 def test_key_headers_and_level_are_kept(http: httpx.Client, topic: str) -> None:
     members = {"key": "k", "headers": {"a": "b", "Ü": "ß"}, "durability": "memory"}
     assert http.post("/publish", json={"topic": topic, "payload": "x"} | members).is_success
-    (message,) = http.get(f"/v1/topics/{topic}/messages").json()["messages"]
+    # Readers see it once it has reached the topic's level.
+    (message,) = http.get(f"/v1/topics/{topic}/messages?wait=5").json()["messages"]
     assert (message["key"], message["headers"]) == ("k", {"a": "b", "Ü": "ß"})
 
 
@@ -182,7 +184,10 @@ def test_who_asks_not_to_wait_is_answered_202(http: httpx.Client, topic: str) ->
     body = {"topic": topic, "payload": "x"}
     answer = http.post("/publish", json=body, headers={"Prefer": "respond-async"})
     assert answer.status_code == 202
-    assert re.fullmatch(receipt_pattern(topic, status="accepted"), answer.text)
+    # What is true when it leaves: the message is on its way to the disk.
+    promise = r'\{"asked":"disk","reached":"memory","replicas":1,"fsynced":0\}'
+    pattern = receipt_pattern(topic, status="accepted").replace(DURABILITY, promise)
+    assert re.fullmatch(pattern, answer.text)
 
 
 MISSING = ("Missing required field: topic", "missing_field")
@@ -326,16 +331,20 @@ def test_a_level_that_this_node_lacks_is_422(http: httpx.Client, topic: str, lev
     assert http.get(f"/topics/{topic}").status_code == 404
 
 
-def test_a_full_topic_that_keeps_the_old_is_507(http: httpx.Client, topic: str) -> None:
-    assert http.put(f"/v1/topics/{topic}", json={"discard": "new"}).status_code == 201
+def test_a_full_topic_that_keeps_the_old_is_507(tmp_path: Path, topic: str) -> None:
+    """In memory alone; with a disk tier the oldest go there."""
+    node = NodeOfItsOwn(tmp_path, "-storageType=memory")
     body = {"topic": topic, "payload": "x" * PAYLOAD_BYTES_MAX}
     try:
-        # Such topics may hold half of the memory tier of 100 MiB.
-        taken = [http.post("/publish", json=body).status_code for _ in range(4)]
-        refused = http.post("/publish", json=body)
-        assert http.get(f"/topics/{topic}").json()["message_count"] == 4
+        node.start()
+        with httpx.Client(base_url=f"http://127.0.0.1:{node.port}", timeout=10) as http:
+            assert http.put(f"/v1/topics/{topic}", json={"discard": "new"}).status_code == 201
+            # Such topics may hold half of the memory tier of 100 MiB.
+            taken = [http.post("/publish", json=body).status_code for _ in range(4)]
+            refused = http.post("/publish", json=body)
+            assert http.get(f"/topics/{topic}").json()["message_count"] == 4
     finally:
-        http.put(f"/v1/topics/{topic}", json={"discard": "old"})
+        node.close()
     assert taken == [200] * 4
     assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
     assert (refused.json()["outcome"], refused.json()["retryable"]) == ("none", True)

@@ -129,7 +129,7 @@ async def wrong_etag(exchange: Exchange) -> None:
 
 
 async def flipped_byte(exchange: Exchange) -> None:
-    """The server stores what was sent with one byte changed: here, the answer of a get."""
+    """The answer with the first byte of its body changed."""
     head, body = await exchange.forward()
     exchange.writer.write(head + bytes([body[0] ^ 1]) + body[1:])
 
@@ -196,10 +196,13 @@ class S3Proxy:
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await self._exchange(reader, writer)
-            await writer.drain()
-        writer.close()
+        try:
+            # A side that resets its connection: the other sees it closed.
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await self._exchange(reader, writer)
+                await writer.drain()
+        finally:
+            writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -211,9 +214,11 @@ class S3Proxy:
         async def forward() -> tuple[bytes, bytes]:
             there, out = await asyncio.open_connection(*self._target, limit=_HEAD_BYTES_MAX)
             sent = re.sub(rb"(?im)^connection:[^\r]*\r\n", b"", head)
-            out.write(sent.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1) + body)
-            whole = await there.read()
-            out.close()
+            try:
+                out.write(sent.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1) + body)
+                whole = await there.read()
+            finally:
+                out.close()
             answer, _, rest = whole.partition(b"\r\n\r\n")
             return answer + b"\r\n\r\n", rest
 

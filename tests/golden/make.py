@@ -6,7 +6,7 @@ The formats are fixed: a run that changes a file has found an incompatible chang
 import json
 from pathlib import Path
 
-from tests.models import batch, disk, envelope, ids
+from tests.models import batch, disk, envelope, ids, segment
 
 HERE = Path(__file__).resolve().parent
 
@@ -138,10 +138,25 @@ def text_of(document: dict[str, object]) -> str:
 DOCUMENTS = {"ids.json": ids_document, "log.json": log_document, "disk.json": disk_document}
 
 
+def write_segment() -> None:
+    """A window by the twins and its segment by the build at hand, unless there is one.
+
+    Compression may differ from release to release: what counts is that the file stays readable.
+    """
+    from sprawl._native import build_segments
+
+    log, files = segment.window(), [HERE / f"segment.{n}" for n in ("manifest", "parquet", "log")]
+    if not all(file.exists() for file in files):
+        _, [(manifest, data)] = build_segments([log], segment.topics())
+        for file, content in zip(files, (manifest, data, log), strict=True):
+            file.write_bytes(content)
+
+
 def main() -> None:
     """Writes every file."""
     for name, document in DOCUMENTS.items():
         (HERE / name).write_text(text_of(document()), encoding="utf-8")
+    write_segment()
 
 
 if __name__ == "__main__":

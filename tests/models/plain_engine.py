@@ -10,7 +10,14 @@ from typing import Literal
 from urllib.parse import parse_qs
 
 from sprawl._native import Page
-from sprawl.broker.engine import PartitionInfo, Stats, StoredMessage, TopicInfo, TopicSummary
+from sprawl.broker.engine import (
+    PartitionInfo,
+    Stats,
+    StoredMessage,
+    TierHeld,
+    TopicInfo,
+    TopicSummary,
+)
 from sprawl.errors import Conflict, Expired, NotFound
 from sprawl.log.reads import Want
 
@@ -40,6 +47,7 @@ class PlainReader:
     def __init__(self, topic: PlainTopic, form: str, offset: int) -> None:
         self.topic, self.form, self.offset = topic, form, offset
         self.messages = 0
+        self.is_cold = False
         self.limit: int | None = None
 
     @property
@@ -56,6 +64,8 @@ class PlainReader:
 
     def pull(self, bytes_max: int, messages_max: int, now_ns: int) -> bytes | None:
         given: list[bytes] = []
+        if self.is_cold:
+            messages_max = 0
         while self.more and len(given) < messages_max:
             item = self._item(self.offset)
             if given and sum(map(len, given)) + len(item) > bytes_max:
@@ -162,16 +172,20 @@ class PlainEngine:
 
     def _partition(self, held: PlainTopic, number: int) -> PartitionInfo:
         messages = held.messages if number == 0 else []
+        in_memory: TierHeld = {
+            "records": len(messages),
+            "bytes": sum(len(message["payload"]) for message in messages),
+            "oldest_ns": messages[0]["append_ns"] if messages else None,
+            "newest_ns": messages[-1]["append_ns"] if messages else None,
+        }
         return {
             "partition": number,
             "slot": 7,
             "epoch": 1,
             "low_offset": 0,
             "high_offset": len(messages),
-            "records": len(messages),
-            "bytes": sum(len(message["payload"]) for message in messages),
-            "oldest_ns": messages[0]["append_ns"] if messages else None,
-            "newest_ns": messages[-1]["append_ns"] if messages else None,
+            **in_memory,
+            "tiers": {"memory": in_memory},
         }
 
     def topics_page(
@@ -194,6 +208,7 @@ class PlainEngine:
             "oldest_ns": first["oldest_ns"],
             "newest_ns": first["newest_ns"],
             "created_ns": held.created_ns,
+            "tiers": first["tiers"],
         }
 
     def topic_delete(self, name: str, now_ns: int) -> bool:

@@ -77,3 +77,13 @@ pub const DISK_VALUE_BYTES_MAX: usize = 65_520;
 pub const WINDOW_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Bytes of the state of one topic as `$sys.topics` holds it, so that it fits into one value of a snapshot.
 pub const TOPIC_STATE_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of keys, values and texts after which a row group of a segment ends: what a cold read fetches at least.
+pub const SEGMENT_GROUP_BYTES: usize = 4 * 1024 * 1024;
+/// Rows of a row group of a segment.
+pub const SEGMENT_GROUP_ROWS_MAX: usize = 65_536;
+/// Bytes written after which a segment ends; the last row group may reach above it.
+pub const SEGMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Partitions of one segment: bounds its manifest to about 4 MiB, which fits one record.
+pub const SEGMENT_PARTITIONS_MAX: usize = 65_536;
+/// Segments of one window.
+pub const SEGMENT_PARTS_MAX: usize = 9_999;

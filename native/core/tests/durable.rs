@@ -144,7 +144,8 @@ impl Node {
             }
             assert_eq!(taken.end_lsn, self.disk.log.len() as u64);
             self.log.synced(taken.end_lsn, taken.mark);
-            let (done, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(|a| a.mark <= taken.mark);
+            let (done, waiting) =
+                std::mem::take(&mut self.waiting).into_iter().partition(|a| a.mark <= taken.mark);
             self.waiting = waiting;
             self.acked.extend::<Vec<_>>(done);
         }
@@ -162,9 +163,9 @@ impl Node {
     /// A record that nobody saw and the disk does not have leaves its offset free.
     fn forget_unseen(&mut self) {
         let synced = records(&self.disk.log);
-        for topic in 0..3 {
+        for (topic, name) in NAMES.iter().enumerate() {
             let handle = self.part(topic);
-            let index = self.log.topic(NAMES[topic].as_bytes()).unwrap();
+            let index = self.log.topic(name.as_bytes()).unwrap();
             let (id, visible) = (self.log.topics().get(index).id, self.log.part(handle).visible);
             if self.log.level_of(index) == Level::Disk {
                 self.given.retain(|(t, offset), _| {
@@ -216,7 +217,8 @@ impl Node {
             // Nothing was lost, so nothing is skipped.
             for topic in 0..3 {
                 let part = self.part(topic);
-                let given = self.given.keys().filter(|(t, _)| *t == topic).map(|(_, offset)| offset + 1).max();
+                let given =
+                    self.given.keys().filter(|(t, _)| *t == topic).map(|(_, offset)| offset + 1).max();
                 if self.disk.unclean.is_empty() {
                     assert_eq!(self.log.part(part).end, given.unwrap_or(0));
                 }
@@ -226,15 +228,17 @@ impl Node {
 
     fn check(&mut self) {
         let synced = records(&self.disk.log);
-        for topic in 0..3 {
+        for (topic, name) in NAMES.iter().enumerate() {
             let handle = self.part(topic);
-            let index = self.log.topic(NAMES[topic].as_bytes()).unwrap();
+            let index = self.log.topic(name.as_bytes()).unwrap();
             let id = self.log.topics().get(index).id;
             let part = self.log.part(handle);
             let (visible, end) = (part.visible, part.end);
             assert!(part.low <= visible && visible <= end);
             if self.log.level_of(index) == Level::Disk {
-                for (key, value) in self.given.iter().filter(|((t, offset), _)| *t == topic && *offset < visible) {
+                for (key, value) in
+                    self.given.iter().filter(|((t, offset), _)| *t == topic && *offset < visible)
+                {
                     assert_eq!(synced.get(&(id, key.1)), Some(value), "seen before it was synced");
                 }
             }
@@ -286,7 +290,10 @@ fn records(log: &[u8]) -> HashMap<(u64, u64), Vec<u8>> {
             for record in batch::records(&log[at + ENVELOPE_LEN..at + length], &mut scratch).unwrap() {
                 let record = record.unwrap();
                 let key = (envelope.topic_id, u64::try_from(record.offset).unwrap());
-                assert!(found.insert(key, record.value.unwrap().to_vec()).is_none(), "two records at {key:?}");
+                assert!(
+                    found.insert(key, record.value.unwrap().to_vec()).is_none(),
+                    "two records at {key:?}"
+                );
             }
         }
         at += length;

@@ -40,7 +40,7 @@ def _json(call: Call) -> dict[str, object]:
     stored, size = counter(stats, "messages_received"), counter(stats, "message_bytes")
     received = stored + counter(stats, "duplicates")
     sent = counter(stats, "messages_delivered")
-    sample, held = view.system(), store_report(call.engine)
+    sample, held = view.system(), store_report(call.engine, call.context.tier)
     hits, misses = counter(stats, "route_cache_hits"), counter(stats, "route_cache_misses")
     receive, tick = histogram(stats, "receive"), histogram(stats, "tick")
     mean_ms = round(receive.mean_ns() / 1e6, 6)
@@ -50,7 +50,7 @@ def _json(call: Call) -> dict[str, object]:
         "messages_received": received,
         "messages_stored": stored,
         "storage_type": view.storage_type,
-        "topics": list(held.topics),
+        "topics": list(held.names),
     }
     if held.is_truncated:
         storage["topics_truncated"] = True

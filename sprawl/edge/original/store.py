@@ -4,43 +4,30 @@ In: calls. Out: the tiers in the original's shape. Invariant: a tier that is off
 ``"enabled":false`` and zeros; what needs it is 501.
 """
 
-from typing import Final
-
 from starlette.responses import Response
 
-from sprawl.broker.find_topic import find_topic
-from sprawl.broker.store_report import store_report
+from sprawl.broker.store_report import StoreReport, TierReport, store_report
+from sprawl.broker.tiers import compact, move_topic
+from sprawl.clock import SECOND_NS
 from sprawl.edge.call import Call
-from sprawl.edge.formats import json_response, rfc3339_or_none
+from sprawl.edge.formats import json_response, rfc3339, rfc3339_or_none
 from sprawl.edge.original.bodies import members_of, missing, text_member
-from sprawl.errors import InvalidRequest, NotAvailable
-
-TIERS: Final = ("memory", "disk", "cloud")
+from sprawl.errors import InvalidRequest, NotAvailable, error_for
+from sprawl.limits import COMPACT_WAIT_S
 
 
 def get(call: Call) -> Response:
     """What lies in each tier."""
-    view, held = call.view, store_report(call.engine)
-    memory: dict[str, object] = {
-        "enabled": True,
-        "messages": held.message_count,
-        "message_count": held.message_count,
-        "bytes_used": held.used_bytes,
-        "used_bytes": held.used_bytes,
-        "capacity_bytes": held.capacity_bytes,
-        "topics": list(held.topics),
-        "oldest_message": rfc3339_or_none(held.oldest_ns),
-        "newest_message": rfc3339_or_none(held.newest_ns),
-        "stored_messages": held.message_count,
-        "stored_bytes": held.used_bytes,
-    }
-    if held.is_truncated:
-        memory["topics_truncated"] = True
+    view, held = call.view, store_report(call.engine, call.context.tier)
+    disk: dict[str, object] = {"enabled": False, "path": view.disk_path} | _off()
+    if held.disk is not None:
+        shown = _tier(held, held.disk) | {"capacity_bytes": view.disk_bytes_max}
+        disk = {"enabled": True, "path": view.disk_path} | shown
     return json_response(
         {
             "storage_type": view.storage_type,
-            "memory": memory,
-            "disk": {"enabled": False, "path": view.disk_path} | _off(),
+            "memory": {"enabled": True} | _tier(held, held.memory),
+            "disk": disk,
             "cloud": {"enabled": False, "endpoint": "", "bucket": "", "degraded": False} | _off(),
             "storage_type_effective": view.storage_type_effective,
         }
@@ -56,11 +43,12 @@ def tiers(call: Call) -> Response:
         "disk_to_cloud_age_seconds": view.disk_to_cloud_age_s,
         "disk_to_cloud_threshold_bytes": view.disk_bytes_max,
     }
+    has_disk = call.context.tier is not None
     return json_response(
         {
-            "tiers": ["memory"],
+            "tiers": ["memory", "disk"] if has_disk else ["memory"],
             "policies": policies,
-            "disk_enabled": False,
+            "disk_enabled": has_disk,
             "cloud_enabled": False,
             **policies,
             "disk_path": view.disk_path,
@@ -68,23 +56,56 @@ def tiers(call: Call) -> Response:
     )
 
 
-def set_tier(call: Call) -> Response:
-    """Moves what a topic holds at least to a tier; all of it is in memory already."""
+async def set_tier(call: Call) -> Response:
+    """Moves what a topic holds now at least as far as a tier."""
     members = members_of(call.body)
     topic, tier = text_member(members, "topic"), text_member(members, "tier")
     if topic is None:
         raise missing("Topic is required")
     if tier is None:
         raise missing("Tier is required")
-    if tier not in TIERS:
-        raise InvalidRequest(
-            f"Failed to set storage tier: {tier[:64]!r} is not one of {', '.join(TIERS)}",
-            code="invalid_member",
-        )
-    find_topic(call.engine, topic)
-    if tier != "memory":
-        raise NotAvailable(f"Failed to set storage tier: the {tier} tier is not in this version")
+    try:
+        await move_topic(call.engine, call.context.tier, topic, tier)
+    except (InvalidRequest, NotAvailable) as error:
+        if error.code not in ("invalid_member", "not_available"):
+            raise
+        raise error_for(error.code, f"Failed to set storage tier: {error.detail}") from error
     return json_response({"status": "success", "tier": tier, "topic": topic})
+
+
+async def compact_now(call: Call) -> Response:
+    """Retention and cleaning; after 30 s they go on without this request."""
+    is_done = await compact(call.context.tier)
+    estimate_ns = call.view.now_ns() + (0 if is_done else int(COMPACT_WAIT_S * SECOND_NS))
+    done = ("Storage compaction completed successfully", "compaction_completed")
+    message, status = done if is_done else ("Storage compaction started", "compaction_started")
+    return json_response(
+        {
+            "success": True,
+            "message": message,
+            "status": status,
+            "tiers": ["disk"],
+            "estimated_completion": rfc3339(estimate_ns),
+        }
+    )
+
+
+def _tier(held: StoreReport, tier: TierReport) -> dict[str, object]:
+    members: dict[str, object] = {
+        "messages": tier.message_count,
+        "message_count": tier.message_count,
+        "bytes_used": tier.used_bytes,
+        "used_bytes": tier.used_bytes,
+        "capacity_bytes": tier.capacity_bytes,
+        "topics": list(tier.topics),
+        "oldest_message": rfc3339_or_none(tier.oldest_ns),
+        "newest_message": rfc3339_or_none(tier.newest_ns),
+        "stored_messages": tier.stored_count,
+        "stored_bytes": tier.stored_bytes,
+    }
+    if held.is_truncated:
+        members["topics_truncated"] = True
+    return members
 
 
 def _off() -> dict[str, object]:

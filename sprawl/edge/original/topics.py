@@ -3,9 +3,11 @@
 In: calls. Out: topics in the original's shape; each readable message counts once.
 """
 
+from collections.abc import Sequence
+
 from starlette.responses import Response
 
-from sprawl.broker.engine import TopicSummary
+from sprawl.broker.engine import PartitionInfo, TierHeld, TiersHeld, TopicSummary
 from sprawl.broker.find_topic import find_topic, topics_page
 from sprawl.edge.call import Call
 from sprawl.edge.formats import json_response, rfc3339_or_none
@@ -47,6 +49,7 @@ def get(call: Call) -> Response:
         "oldest_ns": min(oldest, default=None),
         "newest_ns": max(newest, default=None),
         "created_ns": found["created_ns"],
+        "tiers": _tiers(held),
     }
     return json_response(_topic(call, summary))
 
@@ -60,8 +63,31 @@ def _topic(call: Call, topic: TopicSummary) -> dict[str, object]:
         "subscriber_count": subscribers,
         "subscribers": subscribers,
         "nodes": [call.view.node_id],
-        "storage_tier": "memory",
+        "storage_tier": _coldest(topic["tiers"]),
         "partitions": topic["partitions"],
         "oldest_message": rfc3339_or_none(topic["oldest_ns"]),
         "newest_message": rfc3339_or_none(topic["newest_ns"]),
+    }
+
+
+def _coldest(tiers: TiersHeld) -> str:
+    """The coldest tier that holds a message; memory when none does."""
+    return "disk" if "disk" in tiers and tiers["disk"]["records"] > 0 else "memory"
+
+
+def _tiers(partitions: Sequence[PartitionInfo]) -> TiersHeld:
+    tiers: TiersHeld = {"memory": _sum([p["tiers"]["memory"] for p in partitions])}
+    if on_disk := [p["tiers"]["disk"] for p in partitions if "disk" in p["tiers"]]:
+        tiers["disk"] = _sum(on_disk)
+    return tiers
+
+
+def _sum(held: Sequence[TierHeld]) -> TierHeld:
+    oldest = [h["oldest_ns"] for h in held if h["oldest_ns"] is not None]
+    newest = [h["newest_ns"] for h in held if h["newest_ns"] is not None]
+    return {
+        "records": sum(h["records"] for h in held),
+        "bytes": sum(h["bytes"] for h in held),
+        "oldest_ns": min(oldest, default=None),
+        "newest_ns": max(newest, default=None),
     }

@@ -5,7 +5,7 @@ In: a call. Out: a response. Invariant: no secret and no setting that could hold
 
 from starlette.responses import Response
 
-from sprawl.broker.store_report import store_report
+from sprawl.broker.store_report import TierReport, store_report
 from sprawl.edge.call import Call
 from sprawl.edge.formats import json_response, rfc3339
 from sprawl.metrics.registry import gauge
@@ -14,7 +14,7 @@ from sprawl.metrics.registry import gauge
 def get(call: Call) -> Response:
     """``GET /v1/node``."""
     view, stats = call.view, call.context.stats()
-    held = store_report(call.engine)
+    held = store_report(call.engine, call.context.tier)
     return json_response(
         {
             "node_id": view.node_id,
@@ -31,14 +31,19 @@ def get(call: Call) -> Response:
             "storage": {
                 "type": view.storage_type,
                 "effective": view.storage_type_effective,
-                "tiers": ["memory"],
-                "memory": {
-                    "messages": held.message_count,
-                    "bytes": held.used_bytes,
-                    "capacity_bytes": held.capacity_bytes,
-                },
+                "tiers": ["memory"] if held.disk is None else ["memory", "disk"],
+                "memory": _tier(held.memory),
+                **({} if held.disk is None else {"disk": _tier(held.disk)}),
             },
             "topics": held.topic_count,
             "connections": gauge(stats, "connections"),
         }
     )
+
+
+def _tier(tier: TierReport) -> dict[str, int]:
+    return {
+        "messages": tier.message_count,
+        "bytes": tier.used_bytes,
+        "capacity_bytes": tier.capacity_bytes,
+    }

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.responses import Response
 
 from sprawl.broker.delete_topic import delete_topic, undelete_topic
-from sprawl.broker.engine import PartitionInfo, TopicInfo, TopicSummary
+from sprawl.broker.engine import PartitionInfo, TierHeld, TiersHeld, TopicInfo, TopicSummary
 from sprawl.broker.find_topic import find_topic, topics_page
 from sprawl.broker.put_topic import DURABILITIES, put_topic
 from sprawl.edge.call import Call
@@ -103,7 +103,6 @@ def _details(topic: TopicInfo, node_id: str) -> dict[str, object]:
 
 
 def _partition(partition: PartitionInfo, node_id: str) -> dict[str, object]:
-    held = {"messages": partition["records"], "bytes": partition["bytes"]}
     return {
         "partition": partition["partition"],
         "leader": node_id,
@@ -115,8 +114,21 @@ def _partition(partition: PartitionInfo, node_id: str) -> dict[str, object]:
         "high_offset": partition["high_offset"],
         "oldest": rfc3339_or_none(partition["oldest_ns"]),
         "newest": rfc3339_or_none(partition["newest_ns"]),
-        "tiers": {"memory": held},
+        "tiers": _tiers(partition["tiers"]),
     }
+
+
+def _tiers(tiers: TiersHeld) -> dict[str, object]:
+    def shown(held: TierHeld) -> dict[str, object]:
+        return {
+            "messages": held["records"],
+            "bytes": held["bytes"],
+            "oldest": rfc3339_or_none(held["oldest_ns"]),
+            "newest": rfc3339_or_none(held["newest_ns"]),
+        }
+
+    on_disk = {"disk": shown(tiers["disk"])} if "disk" in tiers else {}
+    return {"memory": shown(tiers["memory"]), **on_disk}
 
 
 def _summary(topic: TopicSummary) -> dict[str, object]:

@@ -21,7 +21,8 @@ from sprawl.limits import OBJECT_BYTES_MAX, OBJECT_KEY_BYTES_MAX
 Bytes = bytes | bytearray | memoryview
 
 _PART_BYTES_MAX: Final = 255
-_PART: Final = re.compile(r"[A-Za-z0-9_=.+@-]+", re.ASCII)
+# No plus sign: servers differ in whether a list shows it as one.
+_PART: Final = re.compile(r"[A-Za-z0-9_=.@-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,9 @@ class ObjectStore(Protocol):
     ) -> ObjectInfo:
         """Stores the whole object, durably when it returns; the store has confirmed its content.
 
-        With ``create_only`` ObjectExists when there is one; else it takes the place of an older.
+        With ``create_only`` ObjectExists when there is one; else it takes the place of an older. Of
+        several that create at once one wins where the server has conditional puts, else the last:
+        names that follow from the content make that harmless.
         """
 
     def get(

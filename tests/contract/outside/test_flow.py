@@ -406,7 +406,7 @@ def test_an_event_stream_that_stalled_until_retention_overtook_it_is_told_of_the
     start_node: StartNode,
 ) -> None:
     """Never a silent skip: what is missing lies between two offsets of a ``gap`` event."""
-    node = start_node("-memoryMaxSize=16777216")
+    node = start_node("-memoryMaxSize=16777216", "-storageType=memory")
     node.fill("ring", 2_000, "x" * 1000)
     with Wire(node.port, receive_bytes=TINY) as wire:
         wire.send(get("/v1/topics/ring/messages?from=earliest", "Accept: text/event-stream"))

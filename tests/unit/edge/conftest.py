@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from sprawl.broker.disk_waits import DiskWaits
 from sprawl.broker.subscribe import Delivery, Subscriptions
 from sprawl.edge.app import build_app, openapi_bytes
 from sprawl.edge.call import Context
@@ -47,9 +48,17 @@ def subscriptions(
 
 
 @pytest.fixture
-def context(engine: PlainEngine, view: PlainView, subscriptions: Subscriptions) -> Context:
+def context(
+    engine: PlainEngine, view: PlainView, subscriptions: Subscriptions, watcher: PlainWatcher
+) -> Context:
+    disk = DiskWaits()
+    disk.attach(watcher)
     return Context(
-        engine=engine, view=view, subscriptions=subscriptions, document=openapi_bytes("0.1.0")
+        engine=engine,
+        view=view,
+        subscriptions=subscriptions,
+        disk=disk,
+        document=openapi_bytes("0.1.0"),
     )
 
 

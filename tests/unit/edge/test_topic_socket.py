@@ -8,6 +8,7 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame
 from websockets.uri import parse_uri
 
+from sprawl.edge import topic_socket
 from sprawl.edge.topic_socket import TopicSocket
 from sprawl.edge.websocket import WebSocket
 from tests.models.plain_engine import PlainEngine
@@ -110,6 +111,91 @@ def test_publish_is_answered_with_its_receipt(session: Session, engine: PlainEng
     (answer,) = session.say({"publish": {"payload": "hi"}})
     assert answer["receipt"]["topic"] == "t"  # type: ignore[index]
     assert engine.topics["t"].messages[-1]["payload"] == b"hi"
+
+
+def test_a_receipt_leaves_once_its_message_is_synced(
+    session: Session, engine: PlainEngine, watcher: PlainWatcher
+) -> None:
+    engine.mark_now = 7
+    assert session.say({"publish": {"payload": "a"}}) == []
+    watcher.sync(6)
+    assert session.received() == []
+    watcher.sync(7)
+    assert [list(answer) for answer in session.received()] == [["receipt"]]
+
+
+def test_answers_keep_the_order_of_their_commands(
+    session: Session, engine: PlainEngine, watcher: PlainWatcher
+) -> None:
+    engine.mark_now = 7
+    session.say({"publish": {"payload": "a"}})
+    engine.mark_now = 0
+    # Neither waits for the disk itself, but the receipt before it does.
+    assert session.say({"publish": {"payload": "b"}}) == []
+    assert session.say({"publish": {}}) == []
+    engine.mark_now = 8
+    session.say({"publish": {"payload": "c"}})
+    watcher.sync(7)
+    assert [list(answer) for answer in session.received()] == [
+        ["receipt"],
+        ["receipt"],
+        ["problem"],
+    ]
+    watcher.sync(8)
+    assert [list(answer) for answer in session.received()] == [["receipt"]]
+    engine.mark_now = 0
+    assert [list(a) for a in session.say({"publish": {"payload": "d"}})] == [["receipt"]]
+
+
+def test_a_receipt_for_a_client_that_left_is_dropped(
+    session: Session, engine: PlainEngine, watcher: PlainWatcher
+) -> None:
+    engine.mark_now = 7
+    session.say({"publish": {"payload": "a"}})
+    session.socket.closed()
+    watcher.sync(7)
+    assert session.received() == []
+
+
+def test_answers_that_wait_for_the_disk_are_bounded(
+    session: Session,
+    engine: PlainEngine,
+    watcher: PlainWatcher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(topic_socket, "WRITE_BUFFER_BYTES_MAX", 1000)
+    engine.mark_now = 7
+    for _ in range(100):
+        if session.client.close_rcvd is None:
+            assert session.say({"publish": {"payload": "a"}}) == []
+    assert len(watcher.unsynced) == 1
+    assert session.client.close_rcvd is not None
+    assert session.client.close_rcvd.code == 1013
+
+
+def test_what_memory_let_go_of_is_fetched_and_sent(session: Session, watcher: PlainWatcher) -> None:
+    session.reader.is_cold = True
+    watcher.cold.add(session.reader)
+    assert session.say({"credit": {"messages": 5}}) == []
+    # More credit and new messages do not ask the disk again.
+    assert session.say({"credit": {"messages": 5}}) == []
+    watcher.wake()
+    assert len(watcher.fetching) == 1
+    session.reader.is_cold = False
+    watcher.give(True)
+    assert len(session.received()) == 5
+
+
+def test_a_disk_that_cannot_be_read_ends_the_connection(
+    session: Session, watcher: PlainWatcher
+) -> None:
+    session.reader.is_cold = True
+    watcher.cold.add(session.reader)
+    session.say({"credit": {"messages": 5}})
+    watcher.give(False)
+    session.received()
+    assert session.client.close_rcvd is not None
+    assert session.client.close_rcvd.code == 1011
 
 
 @pytest.mark.parametrize(

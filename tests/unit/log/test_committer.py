@@ -64,6 +64,7 @@ class HeldStore(LogStore):
         *,
         deletes: Iterable[bytes] = (),
         state: Mapping[bytes, bytes] | None = None,
+        state_deletes: Iterable[bytes] = (),
     ) -> None:
         self.is_waiting.set()
         assert self.may_go.wait(DEADLINE_S)
@@ -73,7 +74,7 @@ class HeldStore(LogStore):
         if self.is_full:
             raise DiskFull("no room")
         index = list(index)
-        super().put_commit(log, index, deletes=deletes, state=state)
+        super().put_commit(log, index, deletes=deletes, state=state, state_deletes=state_deletes)
         self.puts.append((len(log), len(index)))
 
 

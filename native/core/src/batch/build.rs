@@ -128,12 +128,14 @@ impl Builder {
 
     /// Appends a record with the headers of `headers` instead of its slice: nothing has to be collected before.
     ///
-    /// `TooLarge` for a size above its limit or a full batch, `InvalidBatch` for a header or number that no record has.
+    /// A value may be `None`, Kafka's null. `TooLarge` for a size above its limit or a full batch, `InvalidBatch` for a header or number that no record has.
     #[inline]
-    pub fn push_with<'h, H>(&mut self, record: &Record<'_>, headers: H) -> Result<u32, BatchError>
+    pub fn push_with<'h, H, V>(&mut self, record: &Record<'_>, headers: H) -> Result<u32, BatchError>
     where
-        H: Iterator<Item = (&'h [u8], &'h [u8])> + Clone,
+        H: Iterator<Item = (&'h [u8], V)> + Clone,
+        V: Into<Option<&'h [u8]>>,
     {
+        let headers = headers.map(|(name, value)| (name, value.into()));
         let sizes = self.sizes(record, headers.clone())?;
         let (delta, at) = (self.next_delta, self.records.len());
         // Longest: length 5, attributes 1, timestamp 10, offset 5, key length 5, value length 5.
@@ -173,7 +175,7 @@ impl Builder {
     fn sizes<'h>(
         &self,
         record: &Record<'_>,
-        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+        headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>,
     ) -> Result<Sizes, BatchError> {
         let at = self.encoded_len();
         let (key_len, value_len) = (record.key.map_or(0, <[u8]>::len), record.value.map_or(0, <[u8]>::len));
@@ -201,13 +203,13 @@ impl Builder {
         let (mut headers_count, mut headers_len, mut headers_bytes) = (0, 0, 0);
         for (name, value) in headers {
             headers_count += 1;
-            headers_bytes += name.len() + value.len();
+            headers_bytes += name.len() + value.map_or(0, <[u8]>::len);
             check_header_name(name, at)?;
             if is_reserved(name) {
                 return Err(BatchError::invalid(at, format!("header name 0x{:02x} is reserved", name[0])));
             }
             check_header_sizes(headers_count, headers_bytes, at)?;
-            headers_len += prefixed_len(name.len()) + prefixed_len(value.len());
+            headers_len += prefixed_len(name.len()) + value.map_or(1, |value| prefixed_len(value.len()));
         }
         if record.ttl_s.is_some() || record.idempotency_key.is_some() || record.content_type.is_some() {
             let (count, bytes) = reserved_len(record).map_err(|reason| BatchError::invalid(at, reason))?;
@@ -231,20 +233,20 @@ impl Builder {
     fn put_headers<'h>(
         &mut self,
         record: &Record<'_>,
-        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+        headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>,
         count: usize,
     ) {
         self.put_varint(count as i64);
         if let Some(ttl_s) = record.ttl_s {
-            self.put_header(&[TTL], &ttl_s.to_be_bytes());
+            self.put_header(&[TTL], Some(&ttl_s.to_be_bytes()));
         }
         if let Some(key) = record.idempotency_key {
-            self.put_header(&[IDEMPOTENCY_KEY], key);
+            self.put_header(&[IDEMPOTENCY_KEY], Some(key));
         }
         if let Some(text) = record.content_type {
             match content_type_code(text) {
-                Some(code) => self.put_header(&[CONTENT_TYPE], &[code]),
-                None => self.put_header(&[CONTENT_TYPE], text),
+                Some(code) => self.put_header(&[CONTENT_TYPE], Some(&[code])),
+                None => self.put_header(&[CONTENT_TYPE], Some(text)),
             }
         }
         for (name, value) in headers {
@@ -258,11 +260,11 @@ impl Builder {
         self.records.extend_from_slice(small.as_slice());
     }
 
-    fn put_header(&mut self, name: &[u8], value: &[u8]) {
+    fn put_header(&mut self, name: &[u8], value: Option<&[u8]>) {
         self.put_varint(name.len() as i64);
         self.records.extend_from_slice(name);
-        self.put_varint(value.len() as i64);
-        self.records.extend_from_slice(value);
+        self.put_varint(value.map_or(-1, |value| value.len() as i64));
+        self.records.extend_from_slice(value.unwrap_or_default());
     }
 
     /// The batch's header for records that are stored as `codec`.

@@ -103,19 +103,27 @@ pub struct Headers<'a> {
     left: usize,
 }
 
+impl<'a> Headers<'a> {
+    /// The next header as it stands in the bytes: a null value is told apart from an empty one.
+    #[inline]
+    pub fn next_nullable(&mut self) -> Option<(&'a [u8], Option<&'a [u8]>)> {
+        while self.left > 0 {
+            self.left -= 1;
+            let (name, value) = header(&mut self.reader)?;
+            if !is_reserved(name) {
+                return Some((name, value));
+            }
+        }
+        None
+    }
+}
+
 #[allow(clippy::copy_iterator, reason = "two words, so that a borrowed record stays Copy")]
 impl<'a> Iterator for Headers<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.left > 0 {
-            self.left -= 1;
-            let (name, value) = header(&mut self.reader)?;
-            if !is_reserved(name) {
-                return Some((name, value.unwrap_or_default()));
-            }
-        }
-        None
+        self.next_nullable().map(|(name, value)| (name, value.unwrap_or_default()))
     }
 }
 

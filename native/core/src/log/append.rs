@@ -440,7 +440,10 @@ impl Log {
                 format!("payload of {value_bytes} bytes exceeds max_message_bytes {bound} of the topic");
             return Err(Problem::new(Code::TooLarge, detail));
         }
-        if config.discard_new && self.pinned_bytes + size as u64 > self.pinned_bytes_max() {
+        if self.disk.is_none()
+            && config.discard_new
+            && self.pinned_bytes + size as u64 > self.pinned_bytes_max()
+        {
             let held = self.pinned_bytes;
             let detail =
                 format!("topics with discard=new hold {held} bytes, their bound is half of {memory_max}");

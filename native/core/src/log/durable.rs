@@ -8,6 +8,7 @@ use super::Log;
 use crate::arena::Slice;
 use crate::limits::SLOTS_COUNT;
 use crate::problem::{Code, Problem};
+use hashbrown::HashSet;
 use std::collections::VecDeque;
 
 /// What an acknowledgement survives, weakest first.
@@ -52,6 +53,17 @@ pub struct Window {
     pub slices: Vec<Slice>,
 }
 
+/// Publishes that the disk tier refuses because it has come near its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuses {
+    /// None.
+    None,
+    /// Those of topics that do not discard the oldest.
+    New,
+    /// All.
+    All,
+}
+
 struct Unsynced {
     end_lsn: u64,
     part: u32,
@@ -74,10 +86,17 @@ pub(super) struct Disk {
     /// End of the last sealed window.
     sealed_lsn: u64,
     is_full: bool,
+    /// Whose publishes the bound of the tier refuses.
+    refuses: Refuses,
+    /// Ticks that are not synced: number, and records appended up to its end.
+    counted: VecDeque<(u64, u64)>,
+    synced_records: u64,
+    /// Partitions whose low offset rose and is not written down.
+    pub(super) lows: HashSet<u32>,
+    /// Ids of topics that were forgotten.
+    pub(super) forgotten: Vec<u64>,
     /// While a start reads the log: where the newest batch of each partition ends.
     pub(super) newest_lsn: Vec<u64>,
-    /// While a start reads the log: nothing of it was ever dropped.
-    pub(super) keeps_all: bool,
     /// While a start reads the log: a topic that has batches and no record.
     pub(super) nameless: Option<u64>,
     /// Where each partition that was restored went on. Below this an offset without a batch is a gap.
@@ -98,8 +117,12 @@ impl Disk {
             hidden: VecDeque::new(),
             sealed_lsn: first_lsn,
             is_full: false,
+            refuses: Refuses::None,
+            counted: VecDeque::new(),
+            synced_records: 0,
+            lows: HashSet::new(),
+            forgotten: Vec::new(),
             newest_lsn: Vec::new(),
-            keeps_all: false,
             nameless: None,
             restored_ends: Box::default(),
             config_offsets: vec![0; SLOTS_COUNT].into_boxed_slice(),
@@ -165,12 +188,26 @@ impl Log {
         self.disk.as_ref().map_or(0, |d| self.ring.head_lsn() - d.synced_lsn)
     }
 
+    /// Records that are not on disk yet.
+    #[must_use]
+    pub fn unsynced_records(&self) -> u64 {
+        self.disk.as_ref().map_or(0, |d| self.counters.records - d.synced_records)
+    }
+
+    /// Whose publishes are refused because the tier has come near its bound.
+    pub fn set_refuses(&mut self, refuses: Refuses) {
+        if let Some(disk) = &mut self.disk {
+            disk.refuses = refuses;
+        }
+    }
+
     /// Ends the open tick after everything in it was sealed.
     pub(super) fn end_disk_tick(&mut self) {
         let head = self.ring.head_lsn();
         if let Some(disk) = &mut self.disk {
             if disk.is_used {
                 disk.is_used = false;
+                disk.counted.push_back((disk.tick, self.counters.records));
                 disk.ended.push_back((disk.tick, head));
                 disk.tick += 1;
             }
@@ -205,6 +242,10 @@ impl Log {
         let Some(disk) = &mut self.disk else { return Vec::new() };
         disk.synced_lsn = disk.synced_lsn.max(end_lsn);
         disk.synced_mark = disk.synced_mark.max(mark);
+        while let Some(&(_, records)) = disk.counted.front().filter(|(tick, _)| *tick <= mark) {
+            disk.synced_records = records;
+            disk.counted.pop_front();
+        }
         let mut woken = Vec::new();
         while disk.hidden.front().is_some_and(|h| h.end_lsn <= end_lsn) {
             let Some(shown) = disk.hidden.pop_front() else { break };
@@ -264,6 +305,11 @@ impl Log {
         let Some(disk) = &self.disk else { return Ok(()) };
         let head = self.ring.head_lsn() + size as u64;
         let bound = self.setup.memory_bytes_max as u64;
+        let discards_new = || self.topics.get(topic).config.as_deref().is_none_or(|c| c.discards_new(true));
+        if disk.refuses == Refuses::All || (disk.refuses == Refuses::New && discards_new()) {
+            let detail = "the disk tier has come to 95 % of its bound: nothing is taken until there is room; reads go on";
+            return Err(Problem::new(Code::StorageFull, detail));
+        }
         if disk.is_full && self.level_of(topic) == Level::Disk {
             let detail = "the disk is full: nothing is taken at level disk until there is room; reads go on";
             return Err(Problem::new(Code::StorageFull, detail));

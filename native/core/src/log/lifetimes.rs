@@ -36,10 +36,40 @@ pub(super) struct Lifetimes {
     over: HashMap<u32, u64>,
     /// Records that left memory for the disk: when they are over, in whole seconds, and how many of which partition.
     moved: BTreeMap<(i64, u32), u64>,
+    /// Of these, records that retention took first, by handle: their dates say nothing any more.
+    forgone: HashMap<u32, u64>,
     /// Lifetimes of a topic whose batches saw more than one, by topic: from which append time on, seconds.
     changes: HashMap<u32, Vec<(i64, u64)>>,
     /// Time up to which `over` was counted.
     until_ns: i64,
+}
+
+impl Lifetimes {
+    /// Offsets of a partition from its low one on that have no record to be read.
+    pub(super) fn over(&self, handle: u32) -> u64 {
+        self.over.get(&handle).copied().unwrap_or_default()
+    }
+
+    /// So many offsets more have none.
+    pub(super) fn add_over(&mut self, handle: u32, count: u64) {
+        if count > 0 {
+            *self.over.entry(handle).or_default() += count;
+        }
+    }
+
+    /// Records on disk that have dates went before their time.
+    pub(super) fn forgo(&mut self, handle: u32, count: u64) {
+        if count > 0 {
+            *self.forgone.entry(handle).or_default() += count;
+        }
+    }
+
+    /// So many records on disk are over at this time.
+    pub(super) fn add_date(&mut self, handle: u32, expiry_ns: i64, count: u64) {
+        let second_ns =
+            expiry_ns.saturating_add(SECOND_NS - 1).div_euclid(SECOND_NS).saturating_mul(SECOND_NS);
+        *self.moved.entry((second_ns, handle)).or_default() += count;
+    }
 }
 
 /// What is left of a batch.
@@ -143,6 +173,7 @@ impl Log {
             self.lifetimes.due.remove(&(rest.next_ns, handle, base));
         }
         self.account(handle, span, rest.live);
+        self.note_low(handle);
         rest.live
     }
 
@@ -163,11 +194,12 @@ impl Log {
         };
         self.parts[handle as usize].low = to;
         self.account(handle, offsets.end - offsets.start, live);
+        self.note_low(handle);
         live
     }
 
     /// Of `span` offsets that fell below the low offset, `live` had records that could be read.
-    fn account(&mut self, handle: u32, span: u64, live: u64) {
+    pub(super) fn account(&mut self, handle: u32, span: u64, live: u64) {
         if span > live {
             let over = self.lifetimes.over.get_mut(&handle).expect("what is over was counted");
             *over -= span - live;
@@ -226,9 +258,7 @@ impl Log {
             self.lifetimes.due.remove(&(*next_ns, handle, base));
         }
         for expiry_ns in dates {
-            let second_ns =
-                expiry_ns.saturating_add(SECOND_NS - 1).div_euclid(SECOND_NS).saturating_mul(SECOND_NS);
-            *self.lifetimes.moved.entry((second_ns, handle)).or_default() += 1;
+            self.lifetimes.add_date(handle, expiry_ns, 1);
         }
     }
 
@@ -237,10 +267,16 @@ impl Log {
         let later = self.lifetimes.moved.split_off(&(now_ns + 1, 0));
         let over = std::mem::replace(&mut self.lifetimes.moved, later);
         for ((_, handle), count) in over {
-            let span = self.part(handle).end - self.part(handle).low;
-            let known = self.lifetimes.over.entry(handle).or_default();
-            let count = count.min(span.saturating_sub(*known));
-            *known += count;
+            let forgone = self.lifetimes.forgone.get(&handle).copied().unwrap_or_default().min(count);
+            if forgone > 0 {
+                let left = self.lifetimes.forgone.get_mut(&handle).expect("it was just there");
+                *left -= forgone;
+                if *left == 0 {
+                    self.lifetimes.forgone.remove(&handle);
+                }
+            }
+            let count = self.expire_on_disk(handle, count - forgone);
+            self.lifetimes.add_over(handle, count);
             self.counters.expired_records += count;
             if self.topics.get(self.parts[handle as usize].topic).deleted_ns != 0 {
                 self.hidden_records -= count;
@@ -306,6 +342,11 @@ impl Log {
 
     /// Forgets a topic's lifetimes when its batches are gone.
     pub(super) fn forget_ttl(&mut self, topic: u32) {
+        if self.disk.is_some() {
+            let handles = self.topics.get(topic).parts.as_slice();
+            self.lifetimes.moved.retain(|(_, handle), _| !handles.contains(handle));
+            self.lifetimes.forgone.retain(|handle, _| !handles.contains(handle));
+        }
         self.lifetimes.changes.remove(&topic);
     }
 

@@ -11,12 +11,14 @@ pub mod partition;
 pub mod topics;
 
 mod append;
+mod keep;
 pub mod lifetimes;
 mod read;
 mod restore;
 mod retain;
 
 pub use append::{BatchReceipt, Expect, NewRecord, Options, Receipt};
+pub use keep::Overdue;
 pub use read::{Batch, Found, Start};
 pub use restore::{StoredBatch, TopicRecord, LOST_TAIL_OFFSETS};
 
@@ -65,8 +67,8 @@ pub struct Counters {
     pub batches: u64,
     /// Publishes answered as duplicates.
     pub duplicates: u64,
-    /// Records that left memory for the disk alone.
-    pub moved_records: u64,
+    /// Records that a start found on disk.
+    pub restored_records: u64,
     /// Records dropped at the bound of the memory tier.
     pub evicted_records: u64,
     /// Records dropped by a topic's retention, or with their topic when its grace time was over.
@@ -116,6 +118,8 @@ pub struct Log {
     pinned_bytes: u64,
     /// Records of deleted topics that could be read if the topics were brought back.
     hidden_records: u64,
+    /// Records of live topics that can be read from disk alone.
+    moved_records: u64,
     lifetimes: lifetimes::Lifetimes,
     last_ns: i64,
     /// Time of the newest append.
@@ -147,6 +151,7 @@ impl Log {
             born: Vec::new(),
             pinned_bytes: 0,
             hidden_records: 0,
+            moved_records: 0,
             lifetimes: lifetimes::Lifetimes::default(),
             last_ns: 0,
             appended_ns: 0,
@@ -270,7 +275,7 @@ impl Log {
                 format!("topic has {} partitions and cannot shrink to {}", old.partitions, config.partitions);
             return Err(Problem::new(Code::TopicConflict, detail).at("/partitions"));
         }
-        if old.discard_new != config.discard_new {
+        if old.discard_new != config.discard_new && self.disk.is_none() {
             self.seal(now_ns);
             let held = self.held_bytes(index);
             let bound = self.pinned_bytes_max();
@@ -316,6 +321,8 @@ impl Log {
         let name = self.topics.get(index).name.clone();
         self.routes.remove(&name, name_hash(&name));
         self.topics.hide(index, 1);
+        // Its making was recorded: a start must not find it again.
+        self.record_topic(index, self.last_ns);
         self.free_parts.extend(self.topics.forget(index).as_slice());
         self.born.retain(|at| *at != index);
         self.retained.retain(|at| *at != index);
@@ -332,6 +339,7 @@ impl Log {
             self.pinned_bytes -= self.held_bytes(index);
         }
         self.hidden_records += self.readable_of(index);
+        self.moved_records -= self.moved_of(index);
         self.topics.hide(index, now_ns);
         self.record_topic(index, now_ns);
         self.hidden.push(index);
@@ -349,6 +357,7 @@ impl Log {
         let index = self.hidden.remove(at);
         self.record_topic(index, self.last_ns);
         self.hidden_records -= self.readable_of(index);
+        self.moved_records += self.moved_of(index);
         if self.is_pinned(index) {
             self.trim(index, self.pinned_bytes_max().saturating_sub(self.pinned_bytes));
             self.pinned_bytes += self.held_bytes(index);
@@ -377,6 +386,10 @@ impl Log {
 
     fn readable_of(&self, topic: u32) -> u64 {
         self.topics.get(topic).parts.as_slice().iter().map(|p| self.readable(*p)).sum()
+    }
+
+    fn moved_of(&self, topic: u32) -> u64 {
+        self.topics.get(topic).parts.as_slice().iter().map(|p| self.parts[*p as usize].moved.records).sum()
     }
 
     fn wake_all(&mut self, topic: u32) {

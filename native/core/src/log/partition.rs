@@ -136,6 +136,21 @@ impl Index {
 /// No pending batch in this tick.
 pub const NOT_PENDING: u32 = u32::MAX;
 
+/// What of a partition lies on disk alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Records that can be read.
+    pub records: u64,
+    /// Records whose lifetime is over, counted from the low offset on.
+    pub expired: u64,
+    /// Bytes of the batches, envelopes included.
+    pub bytes: u64,
+    /// Append time of the oldest batch, ns since the Unix epoch.
+    pub oldest_ns: i64,
+    /// Append time of the newest batch.
+    pub newest_ns: i64,
+}
+
 /// State of one partition. Kept small: there are as many as topics.
 pub struct Partition {
     /// Index of its topic in the table.
@@ -154,8 +169,10 @@ pub struct Partition {
     pub end: u64,
     /// Offset after the last record that readers may see: it has reached the topic's level.
     pub visible: u64,
-    /// Bytes of its batches in the ring, envelopes included.
+    /// Bytes of its batches in memory and on disk, envelopes included.
     pub bytes: u64,
+    /// What of that memory has let go.
+    pub moved: Moved,
     /// Its batches in the ring.
     pub index: Index,
     /// Producers with sequences, made at first need.
@@ -182,6 +199,7 @@ impl Partition {
             end: 0,
             visible: 0,
             bytes: 0,
+            moved: Moved::default(),
             index: Index::Empty,
             producers: None,
         }

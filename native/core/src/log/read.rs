@@ -102,8 +102,9 @@ impl Log {
     /// Records that can be read: appended less dropped, expired and those of deleted topics. As of [`Log::expire`].
     #[must_use]
     pub fn records_held(&self) -> u64 {
-        let Counters { records, evicted_records, retired_records, expired_records, .. } = self.counters;
-        records - evicted_records - retired_records - expired_records - self.hidden_records
+        let Counters { records, restored_records, evicted_records, retired_records, expired_records, .. } =
+            self.counters;
+        records + restored_records - evicted_records - retired_records - expired_records - self.hidden_records
     }
 
     /// First offset of a read. What was appended in this tick is sealed first, so everybody reads their own writes.
@@ -182,11 +183,22 @@ impl Log {
         Some(whole.sub(ENVELOPE_LEN..ENVELOPE_LEN + batch.bytes.len()))
     }
 
-    /// Oldest and newest append time of a partition, ns since the Unix epoch.
+    /// Oldest and newest append time of what a partition has in memory, ns since the Unix epoch.
     #[must_use]
-    pub fn time_range(&self, handle: u32) -> Option<(i64, i64)> {
+    pub fn memory_times(&self, handle: u32) -> Option<(i64, i64)> {
         let index = &self.part(handle).index;
         let last = index.get(index.len().checked_sub(1)?)?;
         Some((self.envelope_at(index.get(0)?).0.append_ns, self.envelope_at(last).0.append_ns))
+    }
+
+    /// Oldest and newest append time of a partition, ns since the Unix epoch.
+    #[must_use]
+    pub fn time_range(&self, handle: u32) -> Option<(i64, i64)> {
+        let moved = &self.part(handle).moved;
+        let memory = self.memory_times(handle);
+        if moved.records == 0 {
+            return memory;
+        }
+        Some((moved.oldest_ns, memory.map_or(moved.newest_ns, |(_, newest)| newest)))
     }
 }

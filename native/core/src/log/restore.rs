@@ -1,6 +1,8 @@
 //! Topics on disk: their configurations as records of `$sys.topics`, and the log as a start finds it again.
 
+use super::append::seconds;
 use super::durable::Level;
+use super::keep::add_moved;
 use super::topics::{Config, Parts, Topic};
 use super::Log;
 use crate::batch::{Builder, Record};
@@ -37,7 +39,8 @@ impl TopicRecord {
             Some(Level::Memory) => 1,
             Some(Level::Disk) => 2,
         };
-        let mut out = vec![VERSION, level, u8::from(config.discard_new), 0];
+        let discard = u8::from(config.discard_new) | u8::from(config.discard_old) << 1;
+        let mut out = vec![VERSION, level, discard, 0];
         out.extend_from_slice(&config.partitions.to_le_bytes());
         out.extend_from_slice(&config.replicas.to_le_bytes());
         for number in [
@@ -63,7 +66,7 @@ impl TopicRecord {
         let id = u64::from_be_bytes(key.try_into().ok()?);
         let (bytes, name) = value.split_first_chunk::<RECORD_LEN>()?;
         crate::ids::valid_topic(name).ok()?;
-        if bytes[0] != VERSION || bytes[2] > 1 || bytes[3] != 0 {
+        if bytes[0] != VERSION || bytes[2] > 2 || bytes[3] != 0 {
             return None;
         }
         let level = match bytes[1] {
@@ -85,6 +88,7 @@ impl TopicRecord {
             retention_bytes: long(2),
             retention_count: long(3),
             discard_new: bytes[2] == 1,
+            discard_old: bytes[2] == 2,
             dedup_window_s: long(4),
             message_bytes_max: long(5),
         };
@@ -197,15 +201,9 @@ impl Log {
         }
     }
 
-    /// Begins the reading of a start; the oldest window begins at `first_lsn`. While nothing was ever dropped, partitions
-    /// begin at offset 0, also where the bytes of their first batch are damaged.
-    pub fn begin_restore(&mut self, first_lsn: u64) {
-        if let Some(disk) = &mut self.disk {
-            disk.keeps_all = first_lsn == 0;
-        }
-    }
-
-    /// Widens what is known of a partition by a batch that lies on disk. Of unknown topics nothing is kept.
+    /// Widens what is known of a partition by a batch that lies on disk. Of unknown topics nothing is kept. Where nothing
+    /// was cut away (then a low offset was restored) partitions begin at offset 0, also where the bytes of their first
+    /// batch are damaged.
     pub fn restore_batch(&mut self, batch: &StoredBatch) {
         self.last_ns = self.last_ns.max(batch.append_ns);
         let Some(disk) = &mut self.disk else { return };
@@ -227,16 +225,27 @@ impl Log {
         let newest = &mut disk.newest_lsn[handle as usize];
         *newest = (*newest).max(batch.end_lsn);
         let part = &mut self.parts[handle as usize];
-        part.low = match part.end {
-            _ if disk.keeps_all => part.low,
-            0 => batch.base,
-            _ => part.low.min(batch.base),
-        };
+        if end <= part.low {
+            return;
+        }
+        // Offsets that no batch has: cut away when their records were over, lost, or damaged.
+        let gap = batch.base.saturating_sub(part.end.max(part.low));
+        let live = end - batch.base.max(part.low);
         part.end = part.end.max(end);
         part.visible = part.end;
         part.bytes += u64::from(batch.length);
-        self.counters.records += u64::from(batch.records);
-        self.counters.moved_records += u64::from(batch.records);
+        add_moved(part, live, 0, u64::from(batch.length), batch.append_ns);
+        self.lifetimes.add_over(handle, gap);
+        self.counters.restored_records += live;
+        let topic = self.topics.get(self.part(handle).topic);
+        if let Some(ttl_s) = topic.config.as_deref().map(|c| c.ttl_s).filter(|ttl_s| *ttl_s > 0) {
+            self.lifetimes.add_date(handle, batch.append_ns.saturating_add(seconds(ttl_s)), live);
+        }
+        if topic.deleted_ns == 0 {
+            self.moved_records += live;
+        } else {
+            self.hidden_records += live;
+        }
     }
 
     /// The next sequence of a slot is above this one.
@@ -247,6 +256,13 @@ impl Log {
 
     /// Nothing below this offset of a partition is retained.
     pub fn restore_low(&mut self, topic_id: u64, number: u16, low: u64) {
+        if topic_id == CONFIGS_ID {
+            if let Some(disk) = &mut self.disk {
+                let next = &mut disk.config_offsets[number as usize];
+                *next = (*next).max(low);
+            }
+            return;
+        }
         let Some(index) = self.topics.find_id(topic_id) else { return };
         let Some(&handle) = self.topics.get(index).parts.as_slice().get(number as usize) else { return };
         let part = &mut self.parts[handle as usize];
@@ -275,6 +291,8 @@ impl Log {
             let part = &mut self.parts[handle];
             part.end += count * LOST_TAIL_OFFSETS;
             part.visible = part.end;
+            let handle = u32::try_from(handle).expect("fewer than 2^32 partitions");
+            self.lifetimes.add_over(handle, count * LOST_TAIL_OFFSETS);
             ends.push(part.end);
         }
         if let Some(disk) = &mut self.disk {

@@ -65,9 +65,7 @@ impl Log {
         }
         if self.disk.is_some() {
             // The disk has it: memory lets go of it, its offset stays readable.
-            self.move_lifetimes(handle, envelope, &bytes[ENVELOPE_LEN..]);
-            self.parts[handle as usize].index.pop();
-            self.counters.moved_records += u64::from(envelope.records_count);
+            self.move_out(handle, envelope, total, &bytes[ENVELOPE_LEN..]);
             return;
         }
         if self.is_pinned(topic) {
@@ -116,6 +114,9 @@ impl Log {
         let Some(config) = self.topics.get(topic).config.as_deref() else { return };
         let (age, bytes_max, count_max) =
             (config.retention_age_s, config.retention_bytes, config.retention_count);
+        if self.part(handle).moved.records > 0 {
+            return; // the oldest lies on disk: `Log::overdue` has it looked up there
+        }
         let pinned = self.is_pinned(topic);
         let kept_from = if count_max > 0 { self.part(handle).end.saturating_sub(count_max) } else { 0 };
         loop {
@@ -124,8 +125,7 @@ impl Log {
             let (envelope, total) = self.envelope_at(oldest);
             let end = oldest.base + u64::from(envelope.records_count);
             let too_old = age > 0 && now_ns - envelope.append_ns > seconds(age);
-            let too_much =
-                self.disk.is_none() && bytes_max > 0 && part.bytes > bytes_max && part.index.len() > 1;
+            let too_much = bytes_max > 0 && part.bytes > bytes_max && part.index.len() > 1;
             if !(too_old || too_much || end <= kept_from) {
                 break;
             }
@@ -183,6 +183,8 @@ impl Log {
             let handles = self.topics.get(topic).parts.as_slice().to_vec();
             for handle in handles {
                 debug_assert_eq!(self.part(handle).pending, NOT_PENDING);
+                self.counters.retired_records +=
+                    self.retire_moved(handle, self.part(handle).memory_low(), 0, 0, 0);
                 while !self.part(handle).index.is_empty() {
                     self.counters.retired_records += self.drop_oldest(handle).0;
                 }
@@ -190,6 +192,7 @@ impl Log {
                 self.parts[handle as usize].producers = None;
             }
             self.forget_ttl(topic);
+            self.note_forgotten(topic);
             freed.extend(self.topics.forget(topic).as_slice());
         }
         if !freed.is_empty() {

@@ -23,8 +23,10 @@ pub struct Config {
     pub retention_bytes: u64,
     /// Messages kept per partition.
     pub retention_count: u64,
-    /// At the bound of the memory tier refuse publishes instead of dropping the oldest.
+    /// At the bound of the last tier refuse publishes instead of dropping the oldest.
     pub discard_new: bool,
+    /// Drop the oldest there, asked for by name: with a disk tier the default is to refuse.
+    pub discard_old: bool,
     /// How long idempotency keys are remembered, in seconds.
     pub dedup_window_s: u64,
     /// Largest payload.
@@ -42,6 +44,7 @@ impl Default for Config {
             retention_bytes: 0,
             retention_count: 0,
             discard_new: false,
+            discard_old: false,
             dedup_window_s: 600,
             message_bytes_max: crate::limits::PAYLOAD_BYTES_MAX as u64,
         }
@@ -49,6 +52,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether publishes are refused for want of room instead of dropping the oldest.
+    #[must_use]
+    pub fn discards_new(&self, has_disk: bool) -> bool {
+        self.discard_new || (has_disk && !self.discard_old)
+    }
+
     /// Whether old messages go before the ring drops them.
     #[must_use]
     pub fn has_retention(&self) -> bool {

@@ -1,0 +1,56 @@
+"""Moves messages between tiers and cleans up behind retention.
+
+In: the engine and the disk tier, None without one. Out: nothing, or a refusal. Invariant: what
+memory lets go of is on disk before.
+"""
+
+from typing import Final, Protocol
+
+from sprawl.broker.engine import Engine
+from sprawl.broker.find_topic import find_topic
+from sprawl.errors import InvalidRequest, NotAvailable
+from sprawl.limits import COMPACT_WAIT_S
+from sprawl.log.figures import DiskFigures
+
+TIERS: Final = ("memory", "disk", "cloud")
+
+
+class Disk(Protocol):
+    """The disk tier, as use cases see it."""
+
+    def figures(self) -> DiskFigures:
+        """What it says of itself, at once."""
+
+    async def let_go(self) -> None:
+        """Lets memory go of everything that is on disk now."""
+
+    async def compact(self, timeout_s: float) -> bool:
+        """Retention and cleaning now; False when they still go on after ``timeout_s``."""
+
+
+async def move_topic(engine: Engine, disk: Disk | None, topic: str, tier: str) -> None:
+    """Moves what a topic holds now at least as far as ``tier``; memory is where it is at least.
+
+    Raises InvalidRequest (no such tier), NotFound, NotAvailable (the tier is off).
+    """
+    if tier not in TIERS:
+        raise InvalidRequest(
+            f"{tier[:64]!r} is not one of {', '.join(TIERS)}", code="invalid_member"
+        )
+    find_topic(engine, topic)
+    if tier == "memory":
+        return
+    if tier == "cloud" or disk is None:
+        raise NotAvailable(f"the {tier} tier is off")
+    # The log is one: its oldest part leaves memory as a whole.
+    await disk.let_go()
+
+
+async def compact(disk: Disk | None) -> bool:
+    """Applies retention and drops what nobody needs; False when it goes on in the background.
+
+    Raises NotAvailable without a disk tier, Conflict while one goes on.
+    """
+    if disk is None:
+        raise NotAvailable("storage compaction needs the disk tier, which is off")
+    return await disk.compact(COMPACT_WAIT_S)

@@ -1,0 +1,305 @@
+"""The disk tier as a client sees it: true figures, retention, cleaning, the bound.
+
+Real nodes with small ages and sizes; each test has a node of its own.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.faults.node import NodeProcess
+
+START = {"SPRAWL_STORAGE_MEMORY_MAX_SIZE": "16777216", "SPRAWL_STORAGE_MEMORY_TO_DISK_AGE": "3600"}
+WAIT_S = 20
+Start = Callable[..., NodeProcess]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a node with settings; it is gone after the test."""
+    nodes: list[NodeProcess] = []
+
+    def begin(**settings: str) -> NodeProcess:
+        node = NodeProcess(tmp_path / "data", tmp_path / "log", START | settings)
+        nodes.append(node)
+        node.start()
+        return node
+
+    yield begin
+    for node in nodes:
+        node.close()
+
+
+def ask(node: NodeProcess, path: str) -> Any:
+    answer = httpx.get(f"{node.url}{path}", timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def post(node: NodeProcess, path: str, body: dict[str, object]) -> httpx.Response:
+    return httpx.post(f"{node.url}{path}", json=body, timeout=40)
+
+
+def publish(node: NodeProcess, topic: str, count: int, size: int = 10) -> None:
+    lines = "".join(f'{{"payload":"{"x" * size}"}}\n' for _ in range(count))
+    kind = {"Content-Type": "application/x-ndjson"}
+    url = f"{node.url}/v1/topics/{topic}/messages"
+    answer = httpx.post(url, content=lines, headers=kind, timeout=30)
+    assert answer.status_code == 200, answer.text
+
+
+def put(node: NodeProcess, topic: str, **config: object) -> None:
+    answer = httpx.put(f"{node.url}/v1/topics/{topic}", json=config)
+    assert answer.status_code in (200, 201), answer.text
+
+
+def to_disk(node: NodeProcess, topic: str) -> None:
+    answer = post(node, "/store/tiers", {"topic": topic, "tier": "disk"})
+    assert answer.json() == {"status": "success", "tier": "disk", "topic": topic}
+
+
+def read(node: NodeProcess, topic: str, start: str = "earliest") -> httpx.Response:
+    return httpx.get(f"{node.url}/v1/topics/{topic}/messages?from={start}&limit=10000", timeout=30)
+
+
+def offsets(node: NodeProcess, topic: str) -> list[int]:
+    answer = read(node, topic)
+    assert answer.status_code == 200, answer.text
+    return [message["offset"] for message in answer.json()["messages"]]
+
+
+def partition(node: NodeProcess, topic: str) -> dict[str, Any]:
+    (found,) = ask(node, f"/v1/topics/{topic}")["partitions"]
+    assert isinstance(found, dict)
+    return found
+
+
+def until(what: str, is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {WAIT_S} s: {what}"
+        time.sleep(0.05)
+
+
+def metric(node: NodeProcess, name: str) -> float:
+    text = httpx.get(f"{node.url}/metrics", headers={"Accept": "text/plain"}).text
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+def tiers(node: NodeProcess) -> dict[str, Any]:
+    return {tier["tier"]: tier for tier in ask(node, "/v1/tiers")["tiers"]}
+
+
+def test_a_message_counts_in_one_tier_and_figures_outlive_restarts(start: Start) -> None:
+    node = start()
+    publish(node, "a", 5)
+    before = ask(node, "/store")
+    assert (before["memory"]["messages"], before["disk"]["messages"]) == (5, 0)
+    assert before["disk"]["enabled"] and before["disk"]["stored_messages"] == 5
+    assert ask(node, "/topics")["topics"][0]["storage_tier"] == "memory"
+    to_disk(node, "a")
+    publish(node, "a", 3)
+    publish(node, "b", 2)
+    shown = ask(node, "/store")
+    assert (shown["memory"]["messages"], shown["disk"]["messages"]) == (5, 5)
+    assert (shown["memory"]["stored_messages"], shown["disk"]["stored_messages"]) == (5, 10)
+    assert (shown["memory"]["topics"], shown["disk"]["topics"]) == (["a", "b"], ["a"])
+    assert shown["disk"]["oldest_message"] == before["memory"]["oldest_message"]
+    assert shown["disk"]["newest_message"] <= shown["memory"]["oldest_message"]
+    assert shown["disk"]["used_bytes"] == before["memory"]["used_bytes"]
+    held = partition(node, "a")["tiers"]
+    assert (held["memory"]["messages"], held["disk"]["messages"]) == (3, 5)
+    assert node.stop() == 0
+    for _ in range(2):
+        node.start()
+        again = ask(node, "/store")
+        assert (again["memory"]["messages"], again["disk"]["messages"]) == (0, 10)
+        assert again["disk"]["oldest_message"] == before["memory"]["oldest_message"]
+        assert again["disk"]["newest_message"] == shown["memory"]["newest_message"]
+        assert again["disk"]["stored_bytes"] > 0 and again["disk"]["topics"] == ["a", "b"]
+        topic = ask(node, "/topics/a")
+        assert (topic["message_count"], topic["storage_tier"]) == (8, "disk")
+        assert topic["oldest_message"] == before["memory"]["oldest_message"]
+        node.kill()
+
+
+def test_a_message_is_found_by_its_id_in_both_tiers(start: Start) -> None:
+    node = start()
+    body = {"topic": "a", "payload": "first", "id": "mine"}
+    first = post(node, "/publish", body).json()
+    to_disk(node, "a")
+    second = post(node, "/publish", {"topic": "a", "payload": "second"}).json()
+    for asked, payload, tier in (
+        (first["message_id"], "first", "disk"),
+        ("mine", "first", "disk"),
+        (second["id"], "second", "memory"),
+    ):
+        found = ask(node, f"/messages/{asked}")
+        assert (found["payload"], found["storage_tier"]) == (payload, tier)
+    assert ask(node, f"/v1/messages/{first['message_id']}")["payload"] == "first"
+    missing = httpx.get(f"{node.url}/messages/{first['message_id'][:-1]}7")
+    assert missing.status_code == 404
+
+
+def test_moves_to_tiers_that_are_off_are_refused(start: Start) -> None:
+    node = start()
+    publish(node, "a", 1)
+    answer = post(node, "/store/tiers", {"topic": "a", "tier": "cloud"})
+    assert (answer.status_code, answer.json()["code"]) == (501, "not_available")
+    assert answer.json()["error"].startswith("Failed to set storage tier: ")
+    answer = post(node, "/store/tiers", {"topic": "a", "tier": "tape"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_member")
+    answer = post(node, "/store/tiers", {"topic": "nobody", "tier": "disk"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "topic_not_found")
+
+
+@pytest.mark.parametrize(
+    ("retention", "left"),
+    [({"count": 7}, list(range(13, 20))), ({"bytes": 1}, list(range(15, 20)))],
+)
+def test_retention_reaches_what_lies_on_disk_and_outlives_a_crash(
+    start: Start, retention: dict[str, int], left: list[int]
+) -> None:
+    node = start()
+    for _ in range(4):
+        publish(node, "a", 5)
+        to_disk(node, "a")
+    put(node, "a", retention=retention)
+    until("the oldest are gone", lambda: offsets(node, "a") == left)
+    held = partition(node, "a")
+    assert (held["low_offset"], held["high_offset"]) == (left[0], 20)
+    assert held["tiers"]["disk"]["messages"] == len(left) == ask(node, "/store")["disk"]["messages"]
+    gone = read(node, "a", "offset:2")
+    assert gone.status_code == 410
+    assert gone.json()["code"] == "offset_expired" and gone.json()["cursor"]
+    # What was given up does not come back with a laxer configuration.
+    put(node, "a", retention={"count": 0, "bytes": 0})
+    until("the low offset is written", lambda: metric(node, "sprawl_unsynced_bytes") == 0)
+    assert node.stop() == 0
+    node.start()
+    assert offsets(node, "a") == left and read(node, "a", "offset:2").status_code == 410
+    node.kill()
+    node.start()
+    assert offsets(node, "a") == left
+    assert partition(node, "a")["low_offset"] == left[0]
+    publish(node, "a", 1)
+    assert offsets(node, "a") == [*left, 20]
+
+
+def test_retention_by_age_empties_the_disk_and_windows_go(start: Start) -> None:
+    node = start()
+    put(node, "a", retention={"age_s": 1})
+    publish(node, "a", 50)
+    to_disk(node, "a")
+    publish(node, "keeps", 1)
+    to_disk(node, "keeps")
+    until("nothing is left", lambda: offsets(node, "a") == [])
+    until("its window went", lambda: metric(node, "sprawl_disk_windows_dropped_total") >= 1)
+    assert ask(node, "/store")["disk"]["messages"] == 1
+    publish(node, "a", 1)
+    for _ in range(2):
+        node.kill()
+        node.start()
+        # Ends and configurations live on although their window does not.
+        held = partition(node, "a")
+        assert held["high_offset"] == 51
+        assert ask(node, "/v1/topics/a")["config"]["retention"]["age_s"] == 1
+        assert offsets(node, "keeps") == [0]
+    publish(node, "a", 1)
+    assert partition(node, "a")["high_offset"] == 52
+
+
+def test_windows_of_messages_that_are_over_go(start: Start) -> None:
+    node = start()
+    put(node, "a", ttl_s=1)
+    publish(node, "a", 20)
+    to_disk(node, "a")
+    assert ask(node, "/store")["disk"]["messages"] == 20
+    until("they are over", lambda: ask(node, "/store")["disk"]["messages"] == 0)
+    until("their window went", lambda: metric(node, "sprawl_disk_windows_dropped_total") >= 1)
+    node.kill()
+    node.start()
+    assert offsets(node, "a") == []
+    publish(node, "a", 1)
+    assert partition(node, "a")["high_offset"] == 21
+    # Their window is gone, so their offsets are.
+    assert read(node, "a", "offset:3").status_code == 410
+
+
+def test_a_deleted_topic_gives_its_windows_back(start: Start) -> None:
+    node = start()
+    put(node, "a", retention={"age_s": 1})
+    publish(node, "a", 5)
+    to_disk(node, "a")
+    assert httpx.delete(f"{node.url}/v1/topics/a").status_code == 204
+    publish(node, "b", 1)
+    assert ask(node, "/store")["disk"]["messages"] == 0
+    node.kill()
+    node.start()
+    assert [t["name"] for t in ask(node, "/topics")["topics"]] == ["b"]
+    assert ask(node, "/store")["disk"]["messages"] == 1
+
+
+def test_compaction_does_what_is_due_and_says_so(start: Start) -> None:
+    node = start()
+    publish(node, "a", 10)
+    to_disk(node, "a")
+    put(node, "a", retention={"count": 3})
+    answer = post(node, "/store/compact", {})
+    assert answer.status_code == 200
+    shown = answer.json()
+    shown.pop("estimated_completion")
+    assert shown == {
+        "success": True,
+        "message": "Storage compaction completed successfully",
+        "status": "compaction_completed",
+        "tiers": ["disk"],
+    }
+    assert offsets(node, "a") == [7, 8, 9]
+
+
+BOUND = str(8 * 1024 * 1024)
+
+
+def fill(node: NodeProcess, topic: str, count: int) -> int | None:
+    """Publishes 256 KiB messages until one is refused; its status, None when none was."""
+    for _ in range(count):
+        answer = post(node, "/publish", {"topic": topic, "payload": "x" * 262_144})
+        if answer.status_code != 200:
+            return answer.status_code
+    return None
+
+
+def test_at_the_bound_a_topic_refuses_and_goes_on_when_there_is_room(start: Start) -> None:
+    node = start(SPRAWL_STORAGE_DISK_MAX_SIZE=BOUND)
+    put(node, "a", retention={"count": 0})
+    until("it refuses", lambda: fill(node, "a", 4) == 507)
+    assert tiers(node)["disk"]["state"] == "refusing"
+    assert read(node, "a").status_code == 200
+    assert metric(node, "sprawl_disk_refuses") == 1
+    put(node, "a", retention={"count": 1})
+    to_disk(node, "a")
+    until("there is room again", lambda: fill(node, "a", 1) is None)
+    assert tiers(node)["disk"]["state"] == "ok"
+    assert "the disk tier has room again" in node.log.read_text()
+
+
+def test_at_the_bound_a_topic_may_drop_its_oldest(start: Start) -> None:
+    node = start(SPRAWL_STORAGE_DISK_MAX_SIZE=BOUND)
+    put(node, "a", discard="old")
+
+    def dropped() -> bool:
+        assert fill(node, "a", 8) in (None, 507)
+        return metric(node, "sprawl_disk_windows_dropped_total") > 0
+
+    until("the oldest are dropped", dropped)
+    assert metric(node, "sprawl_evicted_messages_total") > 0
+    low = partition(node, "a")["low_offset"]
+    assert low > 0 and read(node, "a", "offset:0").status_code == 410
+    assert offsets(node, "a")[0] == low
+    held = partition(node, "a")
+    assert ask(node, "/topics/a")["message_count"] == held["high_offset"] - low
