@@ -307,9 +307,9 @@ impl Log {
     pub fn hole(&self, handle: u32, from: u64, to: u64) -> Option<(u64, &'static str)> {
         let restored_end = self.disk.as_ref()?.restored_ends.get(handle as usize).copied()?;
         let to = to.min(restored_end);
-        let is_jump = from.saturating_add(LOST_TAIL_OFFSETS) <= to;
+        // A topic at `memory` was promised nothing, so what it has lost is put down to the crash.
         let is_memory = self.level_of(self.part(handle).topic) == Level::Memory;
-        (from < to).then_some((to, if is_jump && is_memory { "lost_tail" } else { "damaged" }))
+        (from < to).then_some((to, if is_memory { "lost_tail" } else { "damaged" }))
     }
 }
 
