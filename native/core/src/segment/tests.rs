@@ -9,6 +9,9 @@ use crate::edge::page::{Page, Want};
 use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_BATCH, KIND_TOPICS};
 use crate::ids;
 
+/// Timestamp, key, value, headers, lifetime, content type and idempotency key of a record.
+type Plain = (i64, Option<Vec<u8>>, Option<Vec<u8>>, Headers, Option<u32>, Option<String>, Option<String>);
+
 const DAY_NS: i64 = 86_400 * 1_000_000_000;
 const NAMES: [&str; 4] = ["orders", "a.b.c", "日本", "z"];
 
@@ -78,8 +81,7 @@ struct Piece {
     epoch_step: u32,
     producer: Option<(i64, i16, i32)>,
     codec: Codec,
-    records:
-        Vec<(i64, Option<Vec<u8>>, Option<Vec<u8>>, Headers, Option<u32>, Option<String>, Option<String>)>,
+    records: Vec<Plain>,
 }
 
 prop_compose! {
