@@ -89,11 +89,15 @@ class RunningNode:
 
     @property
     def rss_bytes(self) -> int:
-        """Resident memory of the process now."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("no VmRSS: the process is gone")
+        """Resident memory of the process now, its own: pages of mapped files are the kernel's to take back."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        own = [
+            line.split()
+            for line in status.splitlines()
+            if line.startswith(("RssAnon:", "RssShmem:"))
+        ]
+        assert len(own) == 2, "no RssAnon: the process is gone"
+        return sum(int(fields[1]) for fields in own) * 1024
 
     def get(self, path: str) -> Any:
         """The JSON answer of one GET on the HTTP port."""

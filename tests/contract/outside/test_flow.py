@@ -1,6 +1,6 @@
 """What clients that do not read, do not end or are too many cost the node: a bounded piece each.
 
-Memory is the process's own (VmRSS), against what it was when the log already held the data. A client
+Memory is the process's own (RssAnon, RssShmem), against what it was when the log already held the data. A client
 is stalled once its socket takes no more: then the node holds for it what it ever will.
 """
 

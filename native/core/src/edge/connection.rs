@@ -611,7 +611,7 @@ impl Edge {
         Self::check_origin(head)?;
         let asked = Asked::parse(&exchange, self.log.has_disk())?;
         asked.check_lines()?;
-        let index = self.publish_into(&topic, now_ns, |_, index| Ok(index))?;
+        let reached = self.lines_level(&topic, &asked)?;
         Self::ask_for_body(connection, head, out);
         connection.has_continued = false;
         let rest = match head.framing {
@@ -619,7 +619,6 @@ impl Edge {
             _ => LinesRest::Chunked(Decoder::new()),
         };
         self.begin(&exchange, 200, NDJSON, out);
-        let reached = asked.level.unwrap_or_else(|| self.log.level_of(index));
         response::header(out, "Sprawl-Durability", reached.as_str().as_bytes());
         response::begin_chunks(out);
         connection.state = State::Lines(Box::new(Lines {

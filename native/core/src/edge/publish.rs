@@ -247,6 +247,21 @@ impl Edge {
         }
     }
 
+    /// The level that lines to a topic reach, or why none of them would be taken.
+    pub(super) fn lines_level(&mut self, topic: &str, asked: &Asked) -> Result<Level, Problem> {
+        self.check_draining()?;
+        let index = self.log.publishable(topic.as_bytes())?;
+        let own = index.map_or_else(|| self.log.level_of_new(), |index| self.log.level_of(index));
+        Ok(asked.level.unwrap_or(own))
+    }
+
+    fn check_draining(&self) -> Result<(), Problem> {
+        if self.is_draining {
+            return Err(Problem::new(Code::Draining, "the node is stopping, publish to another one"));
+        }
+        Ok(())
+    }
+
     /// Publishes into a topic. One that is made for it goes again when nothing was stored.
     pub(super) fn publish_into<T>(
         &mut self,
@@ -254,9 +269,7 @@ impl Edge {
         now_ns: i64,
         publish: impl FnOnce(&mut Self, u32) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        if self.is_draining {
-            return Err(Problem::new(Code::Draining, "the node is stopping, publish to another one"));
-        }
+        self.check_draining()?;
         let before = self.log.topics().known();
         let index = self.log.topic_to_publish(topic.as_bytes(), now_ns)?;
         let done = publish(self, index);
@@ -458,9 +471,8 @@ impl Edge {
         now_ns: i64,
         out: &mut Vec<u8>,
     ) {
-        let receipt = self.publish_into(topic, now_ns, |edge, index| {
-            let item = parse_item(line, true)?;
-            edge.publish_item(index, &item, options, now_ns)
+        let receipt = parse_item(line, true).and_then(|item| {
+            self.publish_into(topic, now_ns, |edge, index| edge.publish_item(index, &item, options, now_ns))
         });
         match receipt {
             Ok(receipt) => {
@@ -481,9 +493,8 @@ impl Edge {
     ) -> Result<(), Problem> {
         let asked = Asked::parse(exchange, self.log.has_disk())?;
         asked.check_lines()?;
-        let index = self.publish_into(topic, exchange.now_ns, |_, index| Ok(index))?;
+        let reached = self.lines_level(topic, &asked)?;
         self.begin(exchange, 200, NDJSON, out);
-        let reached = asked.level.unwrap_or_else(|| self.log.level_of(index));
         response::header(out, "Sprawl-Durability", reached.as_str().as_bytes());
         let mark = response::begin_body(out);
         for line in body.split(|b| *b == b'\n') {

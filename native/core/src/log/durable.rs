@@ -165,6 +165,16 @@ impl Log {
         }
     }
 
+    /// The level of a topic that is created by a publish.
+    #[must_use]
+    pub fn level_of_new(&self) -> Level {
+        if self.disk.is_some() {
+            Level::Disk
+        } else {
+            Level::Memory
+        }
+    }
+
     /// The mark that an answer for what was appended up to now waits for; 0 when nothing is to be waited for.
     pub fn mark(&mut self) -> u64 {
         match &mut self.disk {

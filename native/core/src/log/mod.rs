@@ -183,8 +183,19 @@ impl Log {
     /// # Errors
     /// `invalid_topic`, `topic_not_found` (creation off), `too_many_requests` (bound on topics).
     pub fn topic_to_publish(&mut self, name: &[u8], now_ns: i64) -> Result<u32, Problem> {
+        match self.publishable(name)? {
+            Some(topic) => Ok(topic),
+            None => self.create(name, None, now_ns),
+        }
+    }
+
+    /// Index of the topic a publish would go to; `None` when it would be created.
+    ///
+    /// # Errors
+    /// `invalid_topic`, `topic_not_found` (creation off).
+    pub fn publishable(&mut self, name: &[u8]) -> Result<Option<u32>, Problem> {
         if let Some(topic) = self.topic(name) {
-            return Ok(topic);
+            return Ok(Some(topic));
         }
         ids::valid_topic(name)?;
         if !self.setup.auto_create {
@@ -193,7 +204,7 @@ impl Log {
                 format!("topic {name} does not exist and auto_create_topics is off; create it first");
             return Err(Problem::new(Code::TopicNotFound, detail));
         }
-        self.create(name, None, now_ns)
+        Ok(None)
     }
 
     fn create(&mut self, name: &[u8], config: Option<Box<Config>>, now_ns: i64) -> Result<u32, Problem> {
