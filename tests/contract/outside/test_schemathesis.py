@@ -16,7 +16,7 @@ from tests.contract.outside.running_node import RunningNode
 
 EXAMPLES: Final = os.environ.get("SPRAWL_FUZZ_EXAMPLES", "10")
 SEED: Final = os.environ.get("SPRAWL_FUZZ_SEED", "1")
-SECONDS_MAX: Final = float(os.environ.get("SPRAWL_FUZZ_S", "400"))
+SECONDS_MAX: Final = float(os.environ.get("SPRAWL_FUZZ_S", "150"))
 CHECKS: Final = (
     "no_defect",
     "content_type_conformance",
