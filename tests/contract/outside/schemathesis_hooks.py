@@ -5,7 +5,11 @@ from typing import Any
 
 import schemathesis
 
-DOCUMENTED = {501: {"not_available"}, 503: {"busy", "draining", "disk_behind"}, 507: {"storage_full"}}
+DOCUMENTED = {
+    501: {"not_available"},
+    503: {"busy", "draining", "disk_behind"},
+    507: {"storage_full"},
+}
 """Statuses from 500 that are refusals, and the codes they may have."""
 
 
