@@ -227,8 +227,6 @@ CHUNK_BYTES: Final = 1 * MIB
 
 # --- Disk tier. ---
 
-# Bytes of one value: the payload of 16 pages, so that freed runs of pages are used again.
-LOG_VALUE_BYTES_MAX: Final = 65_520
 # Address space reserved for the log; the file takes only what it holds. Twice the disk bound when
 # that is more.
 LOG_MAP_BYTES_MIN: Final = 64 * GIB

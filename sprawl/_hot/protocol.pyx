@@ -306,6 +306,8 @@ cdef class Listener:
         for protocol in held:
             protocol.is_held = False
             protocol.release()
+        if held and self.engine.is_dirty():
+            self.schedule()
         if self.unsynced:
             ready = [call for due, call in self.unsynced if due <= mark]
             self.unsynced = [entry for entry in self.unsynced if entry[0] > mark]
@@ -669,25 +671,8 @@ cdef class Protocol:
             self.shut()
 
     cdef void release(self):
-        if not self.is_open:
-            return
-        step = self.connection.release(self.listener.now())
-        if step is True:
-            self.hold()
-            return
-        if not self.is_paused:
-            self.set_reading(True)
-        if step is None or type(step) is bytes:
-            if step is not None:
-                self.transport.write(step)
-            self.check_inside()
-            if self.is_at_end or (self.ends and not self.connection.inside):
-                self.shut()
-        else:
-            self.take(step)
-            if self.is_at_end and step[1] == BEGUN:
-                self.shut()
-        self.listener.schedule()
+        if self.is_open:
+            self.go_on(self.connection.release(self.listener.now()))
 
     def _answer_more(self):
         if self.is_full and self.is_open and not self.is_paused:
@@ -695,7 +680,11 @@ cdef class Protocol:
             self.resume()
 
     cdef void resume(self):
-        step = self.connection.resume(self.listener.now())
+        self.go_on(self.connection.resume(self.listener.now()))
+        self.listener.schedule()
+
+    cdef void go_on(self, object step):
+        """Does what the engine says after answers that others waited behind."""
         if not self.is_paused:
             self.set_reading(True)
         if step is True:
@@ -710,7 +699,6 @@ cdef class Protocol:
             self.take(step)
             if self.is_at_end and step[1] == BEGUN:
                 self.shut()
-        self.listener.schedule()
 
     cdef void shut(self):
         """Closes after what is queued was sent, or after the time the client has to take it."""

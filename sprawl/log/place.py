@@ -1,7 +1,7 @@
 """Where the log lies: what kind of file system, and whether the folder is another program's.
 
-In: a path. Out: a name or a warning. Reads directories and ``/proc/self/mountinfo``, writes
-nothing. Sources: proc(5); RocksDB's file names (CURRENT, MANIFEST-*, IDENTITY, *.sst).
+In: a path. Out: a name, a warning, or synced names. Reads directories and
+``/proc/self/mountinfo``, writes nothing. Sources: proc(5); RocksDB's file names (CURRENT, MANIFEST-*, IDENTITY, *.sst).
 """
 
 import os
@@ -68,3 +68,12 @@ def is_rocksdb(path: Path) -> bool:
 
 def _holds(point: str, path: str) -> bool:
     return point in ("/", path) or path.startswith(point + "/")
+
+
+def sync_folder(path: Path) -> None:
+    """Makes the names in a folder durable: a synced file whose name is not may be gone after a crash."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -39,6 +39,7 @@ from sprawl.errors import (
     Unavailable,
 )
 from sprawl.limits import (
+    DISK_VALUE_BYTES_MAX,
     INDEX_STRETCH_COUNT,
     LOG_DELETES_MAX,
     LOG_MAP_BYTES_MIN,
@@ -46,11 +47,10 @@ from sprawl.limits import (
     LOG_READERS_MAX,
     LOG_REOPEN_TIMEOUT_S,
     LOG_STRETCH_BYTES,
-    LOG_VALUE_BYTES_MAX,
     MIB,
 )
 from sprawl.log import datafile
-from sprawl.log.place import is_rocksdb
+from sprawl.log.place import is_rocksdb, sync_folder
 
 Item = tuple[bytes, bytes | memoryview | Slice]
 """A key and its value, on the way in."""
@@ -101,13 +101,6 @@ Environments = Callable[..., lmdb.Environment]
 
 _open_files: Final[set[tuple[int, int]]] = set()
 _open_files_lock: Final = threading.Lock()
-
-
-def piece(lsn: int, data: bytes) -> tuple[bytes, bytes]:
-    """Key and value of the log bytes at ``lsn``; at most 65,504 of them (docs/design/disk.md)."""
-    value = _PIECE_HEAD.pack(_PIECE_VERSION, len(data), lsn) + data
-    assert len(value) <= LOG_VALUE_BYTES_MAX, f"value of {len(value)} bytes"
-    return _KEY.pack(lsn), value
 
 
 def counter(number: int) -> bytes:
@@ -168,8 +161,8 @@ class LogStore:
             self._require_format()
             if is_made or is_new:
                 # LMDB syncs its file, not the names that lead to it.
-                _sync_folder(self.path)
-                _sync_folder(directory)
+                sync_folder(self.path)
+                sync_folder(directory)
             self.reader_check()
         except BaseException as error:
             self.close()
@@ -553,7 +546,7 @@ class LogStore:
         expected = self._end_lsn
         for key, value in log:
             lsn = _lsn_of(key)
-            assert len(value) <= LOG_VALUE_BYTES_MAX, f"value of {len(value)} bytes"
+            assert len(value) <= DISK_VALUE_BYTES_MAX, f"value of {len(value)} bytes"
             assert expected is None or lsn == expected, (
                 f"piece at {lsn}, the log ends at {expected}"
             )
@@ -777,15 +770,7 @@ def _piece_end(key: memoryview, value: memoryview) -> int:
         return lsn + held
     version, length, own_lsn = _PIECE_HEAD.unpack_from(value)
     is_sound = version == _PIECE_VERSION and own_lsn == lsn
-    return lsn + (length if is_sound and length <= LOG_VALUE_BYTES_MAX else held)
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return lsn + (length if is_sound and length <= DISK_VALUE_BYTES_MAX else held)
 
 
 def _refused(path: Path, why: str) -> StartError:

@@ -172,8 +172,8 @@ class DiskTier:
         """Commits what is there; False when something was left. Nothing is appended any more."""
         if self._compaction is not None:
             self._compaction.cancel()
-        if lows := low_states(self._engine.take_lows(LOWS_TAKEN_MAX)):
-            self.committer.submit((), lambda: None, state=lows)
+        while lows := self._engine.take_lows(LOWS_TAKEN_MAX):
+            self.committer.submit((), lambda: None, state=low_states(lows))
         is_drained = await self.committer.stop()
         if is_drained:
             is_drained = await self._loop.run_in_executor(self._pool, self._sign_clean)

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import json
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Final, Self
 
 from sprawl.errors import StartError
 from sprawl.limits import NODE_FILE_BYTES_MAX, NODE_ID_BYTES_MAX
-from sprawl.log.place import is_rocksdb
+from sprawl.log.place import is_rocksdb, sync_folder
 
 FORMAT: Final = 2
 FORMATS_READ: Final = (1, 2)
@@ -229,6 +230,9 @@ def _read_identity(path: Path) -> Identity | None:
     if members["format"] not in FORMATS_READ:
         read = " and ".join(map(str, FORMATS_READ))
         raise _unreadable(file, f"format {members['format']}, this version reads {read}")
+    check = members.pop("check", None)
+    if members["format"] != 1 and check != _check_of(members):
+        raise _unreadable(file, "its checksum does not hold")
     return _identity_of(file, members)
 
 
@@ -292,16 +296,18 @@ def _write_identity(path: Path, identity: Identity) -> None:
     """Replaces ``node.json`` whole: after a crash there is the old one or the new one."""
     fresh = path / _FRESH_NAME
     with fresh.open("w", encoding="utf-8") as stream:
-        json.dump(asdict(identity), stream, separators=(",", ":"))
+        members = asdict(identity)
+        json.dump(members | {"check": _check_of(members)}, stream, separators=(",", ":"))
         stream.write("\n")
         stream.flush()
         os.fsync(stream.fileno())
     fresh.replace(path / NODE_NAME)
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path)
+
+
+def _check_of(members: dict[str, object]) -> int:
+    """CRC32 of the members: a flipped bit must not make the directory another node's."""
+    return zlib.crc32(json.dumps(members, sort_keys=True, separators=(",", ":")).encode())
 
 
 def _unreadable(path: Path, why: str) -> StartError:

@@ -60,6 +60,13 @@ def cut(lsn: int, log: bytes) -> list[tuple[bytes, bytes]]:
     return pairs
 
 
+def piece(lsn: int, body: bytes) -> tuple[bytes, bytes]:
+    """Key and value of log bytes in which no envelope need begin; at most 65,504 of them."""
+    assert 0 < len(body) <= VALUE_BYTES_MAX - HEAD
+    head = struct.pack("<B3xIQ", 1, len(body), lsn)
+    return struct.pack(">Q", lsn), head + body
+
+
 def _value(section: int, count: int, body: bytes) -> bytes:
     return struct.pack("<BBHIQ", 1, section, 0, count, xxhash.xxh3_64_intdigest(body)) + body
 

@@ -32,6 +32,7 @@ from sprawl.log.cloud.objects import (
     require_size,
 )
 from sprawl.log.cloud.place import StorePlace
+from sprawl.log.place import sync_folder
 
 _UPLOADS: Final = ".uploads"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -81,7 +82,7 @@ class FolderStore:
                     written.replace(path)
             finally:
                 written.unlink(missing_ok=True)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
             return _info(key, path.stat())
 
     def get(
@@ -134,7 +135,7 @@ class FolderStore:
                 if error.errno not in _ABSENT:
                     raise
                 return
-            _sync_folder((self._root / key).parent)
+            sync_folder((self._root / key).parent)
 
     def uploads(self, prefix: str, deadline: Deadline) -> list[Upload]:
         """Files that were being written; their keys are not known, so each prefix shows all."""
@@ -217,12 +218,4 @@ def _make_folders(path: Path) -> None:
         path.mkdir()
     if not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)

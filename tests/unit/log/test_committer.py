@@ -13,7 +13,8 @@ from sprawl.clock import SystemClock
 from sprawl.errors import DiskFailed, DiskFull, SprawlError, Unavailable
 from sprawl.limits import LOG_DELETES_MAX, LOG_JOBS_MAX
 from sprawl.log.committer import Commit, Committer
-from sprawl.log.store import Item, LogStore, piece
+from sprawl.log.store import Item, LogStore
+from tests.models.disk import piece
 
 DEADLINE_S = 20
 

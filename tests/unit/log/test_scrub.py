@@ -13,8 +13,9 @@ from sprawl.clock import SystemClock
 from sprawl.errors import SprawlError
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.scrub import Scrubber
-from sprawl.log.store import LogStore, piece
+from sprawl.log.store import LogStore
 from sprawl.log.windows import Window, Windows, window_of
+from tests.models.disk import piece
 
 T = TypeVar("T")
 TOPIC = 77

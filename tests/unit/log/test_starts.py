@@ -9,7 +9,8 @@ from sprawl.clock import SystemClock
 from sprawl.errors import LogDamaged, StartError
 from sprawl.log.recovery import UNCLEAN_STATE, find_log
 from sprawl.log.starts import START_STATE, Starts, ended_in_order, start_state
-from sprawl.log.store import LogStore, piece
+from sprawl.log.store import LogStore
+from tests.models.disk import piece
 
 
 def opened(path: Path) -> LogStore:

@@ -19,11 +19,12 @@ import pytest
 
 from sprawl.clock import ManualClock, SystemClock
 from sprawl.errors import Closed, DiskFailed, DiskFull, LogDamaged, StartError
-from sprawl.limits import GIB, LOG_DELETES_MAX, LOG_STRETCH_BYTES, LOG_VALUE_BYTES_MAX, MIB
-from sprawl.log.store import Damage, Item, LogStore, Stretch, counter, piece
+from sprawl.limits import DISK_VALUE_BYTES_MAX, GIB, LOG_DELETES_MAX, LOG_STRETCH_BYTES, MIB
+from sprawl.log.store import Damage, Item, LogStore, Stretch, counter
+from tests.models.disk import piece
 
 ROOT = Path(__file__).resolve().parents[3]
-FULL_PIECE = LOG_VALUE_BYTES_MAX - 16
+FULL_PIECE = DISK_VALUE_BYTES_MAX - 16
 
 
 def opened(directory: Path, *, is_new: bool | None = None, **options: Any) -> LogStore:
@@ -684,7 +685,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from sprawl.clock import SystemClock
 from sprawl.errors import SprawlError
-from sprawl.log.store import LogStore, piece
+from sprawl.log.store import LogStore
+from tests.models.disk import piece
 store = LogStore(Path(sys.argv[1]), disk_bytes_max=0, is_new=True, clock=SystemClock())
 lsn = 0
 for _ in range(12):
@@ -727,7 +729,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from sprawl.clock import SystemClock
-from sprawl.log.store import LogStore, counter, piece
+from sprawl.log.store import LogStore, counter
+from tests.models.disk import piece
 store = LogStore(Path(sys.argv[1]), disk_bytes_max=0, is_new=sys.argv[2] == "0", clock=SystemClock())
 lsn = store.ends()[1]
 while True:

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -37,6 +39,7 @@ def test_a_fresh_directory_gets_an_identity_that_stays(tmp_path: Path) -> None:
     with opened(path) as first:
         assert (first.path, first.warnings) == (path, ())
         assert identity(path) == {
+            "check": ANY,
             "format": 2,
             "node_id": "made-7946",
             "bind_port": 7946,
@@ -125,6 +128,12 @@ OLD = {"format": 1, "node_id": "n", "bind_port": 7946, "boot_counter": 1, "versi
 GOOD = OLD | {"format": 2, "clean": True, "log_start": 1}
 
 
+def signed(members: dict[str, object]) -> bytes:
+    """``node.json`` with these members and a checksum that holds."""
+    text = json.dumps(members, sort_keys=True, separators=(",", ":"))
+    return json.dumps(members | {"check": zlib.crc32(text.encode())}).encode()
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -133,17 +142,19 @@ GOOD = OLD | {"format": 2, "clean": True, "log_start": 1}
         (b"\xff\xfe", "not JSON"),
         (b"[]", "no format number"),
         (b"{}", "no format number"),
-        (json.dumps(GOOD | {"format": 3}).encode(), "format 3, this version reads 1 and 2"),
-        (json.dumps(GOOD | {"format": 0}).encode(), "format 0, this version reads 1 and 2"),
-        (json.dumps(OLD | {"format": 2}).encode(), "clean or log_start is missing"),
-        (json.dumps(GOOD | {"clean": 1}).encode(), "clean is not true or false"),
-        (json.dumps(GOOD | {"log_start": None}).encode(), "log_start is not a start"),
-        (json.dumps(GOOD | {"log_start": 2}).encode(), "log_start is not a start"),
-        (json.dumps(GOOD | {"format": True}).encode(), "no format number"),
-        (json.dumps(GOOD | {"node_id": ""}).encode(), "node_id is not"),
-        (json.dumps(GOOD | {"bind_port": "7946"}).encode(), "bind_port is not"),
-        (json.dumps(GOOD | {"boot_counter": 0}).encode(), "boot_counter is not"),
-        (json.dumps(GOOD | {"version": 1}).encode(), "version is not"),
+        (signed(GOOD | {"format": 3}), "format 3, this version reads 1 and 2"),
+        (signed(GOOD | {"format": 0}), "format 0, this version reads 1 and 2"),
+        (signed(OLD | {"format": 2}), "clean or log_start is missing"),
+        (signed(GOOD | {"clean": 1}), "clean is not true or false"),
+        (signed(GOOD | {"log_start": None}), "log_start is not a start"),
+        (signed(GOOD | {"log_start": 2}), "log_start is not a start"),
+        (signed(GOOD | {"format": True}), "no format number"),
+        (signed(GOOD | {"node_id": ""}), "node_id is not"),
+        (signed(GOOD | {"bind_port": "7946"}), "bind_port is not"),
+        (signed(GOOD | {"boot_counter": 0}), "boot_counter is not"),
+        (signed(GOOD | {"version": 1}), "version is not"),
+        (json.dumps(GOOD).encode(), "its checksum does not hold"),
+        (signed(GOOD).replace(b"7946", b"7942"), "its checksum does not hold"),
         (b" " * 70_000, "more than node_file_bytes_max 65536"),
     ],
 )

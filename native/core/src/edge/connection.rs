@@ -265,33 +265,21 @@ impl Edge {
         let synced = self.log.synced_mark();
         let count = connection.marks.iter().take_while(|(mark, _)| *mark <= synced).count();
         let bytes: usize = connection.marks.drain(..count).map(|(_, bytes)| bytes).sum();
-        if bytes == connection.held.len() && out.is_empty() {
-            std::mem::swap(out, &mut connection.held);
-        } else {
-            out.extend(connection.held.drain(..bytes));
+        out.extend(connection.held.drain(..bytes));
+        if connection.held.is_empty() {
+            connection.held = Vec::new();
+            if !connection.closes && (connection.is_blocked || connection.is_full) {
+                connection.is_blocked = false;
+                connection.is_full = false;
+                return self.receive(connection, &[], now_ns, out);
+            }
         }
         self.stats.bytes_out += bytes as u64;
-        if !connection.held.is_empty() {
-            return Step::More;
+        if connection.holds() || !connection.closes {
+            Step::More
+        } else {
+            Step::Close
         }
-        connection.held = Vec::new();
-        if connection.closes {
-            return Step::Close;
-        }
-        if !std::mem::take(&mut connection.is_blocked) && !connection.is_full {
-            return Step::More;
-        }
-        connection.is_full = false;
-        if out.len() >= WRITE_BUFFER_BYTES_MAX {
-            connection.is_full = true;
-            return Step::Full;
-        }
-        let start = out.len();
-        let mut more = Vec::new();
-        let step = self.receive(connection, &[], now_ns, &mut more);
-        debug_assert!(start <= out.len());
-        out.extend_from_slice(&more);
-        step
     }
 
     /// Ends a connection whose answers waited too long for the disk: whether their publishes are stored is not known.
