@@ -232,6 +232,12 @@ CHUNK_BYTES: Final = 1 * MIB
 LOG_MAP_BYTES_MIN: Final = 64 * GIB
 # Log bytes of one commit; what is above waits for the next one.
 COMMIT_BYTES_MAX: Final = 4 * MIB
+# Bytes of the journal: what a crash leaves for the next start to take up, and what the log is
+# written in when commits are small.
+JOURNAL_BYTES: Final = 4 * MIB
+# Log bytes of one record of the journal; a larger commit goes into LMDB at once, so that its bytes
+# are written once.
+JOURNAL_RECORD_BYTES_MAX: Final = 64 * KIB
 # Log bytes read in one transaction, so that it ends within a second on any disk worth the name.
 LOG_READ_BYTES_MAX: Final = 64 * MIB
 # Log bytes handed over at once while the log is read from end to end.

@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from sprawl._native import Page, Slice, build_window, cut_log
+from sprawl._native import Page, Slice, build_window
 from sprawl.clock import SECOND_NS, Clock
 from sprawl.errors import Conflict, DiskFailed, SprawlError
 from sprawl.limits import DISK_READERS_COUNT, LOWS_TAKEN_MAX, WINDOW_BYTES
+from sprawl.log.ahead import WriteAhead, open_journal
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.figures import DiskFigures
 from sprawl.log.keeping import Engine as Keeping_
@@ -92,7 +93,7 @@ class Listener(Protocol):
 
 
 class Source:
-    """Commits of the engine, cut into values on the committer's thread."""
+    """Commits of the engine, taken on the committer's thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -103,9 +104,7 @@ class Source:
         if taken is None:
             return None
         first_lsn, parts, end_lsn, mark = taken
-        # Somebody may wait for a tick in which nothing was appended.
-        items = cut_log(first_lsn, parts) if end_lsn > first_lsn else ()
-        return Commit(items, end_lsn, mark)
+        return Commit(first_lsn, parts, end_lsn, mark)
 
 
 class DiskTier:
@@ -114,6 +113,7 @@ class DiskTier:
     def __init__(
         self,
         store: LogStore,
+        ahead: WriteAhead,
         windows: Windows,
         engine: KeptEngine,
         *,
@@ -129,6 +129,7 @@ class DiskTier:
         self.windows: Final = windows
         self.is_full = False
         self._start = start
+        self._ahead = ahead
         self._engine = engine
         self._clock = clock
         self._now_ns = now_ns
@@ -142,6 +143,7 @@ class DiskTier:
         self._pool = ThreadPoolExecutor(DISK_READERS_COUNT, "sprawl-disk")
         self.committer: Final = Committer(
             store,
+            ahead,
             Source(engine),
             clock=clock,
             on_durable=self._on_durable,
@@ -178,6 +180,7 @@ class DiskTier:
         if is_drained:
             is_drained = await self._loop.run_in_executor(self._pool, self._sign_clean)
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._ahead.close()
         self.store.close()
         return is_drained
 
@@ -366,11 +369,17 @@ def open_tier(
     store = LogStore(
         directory, disk_bytes_max=disk_bytes_max, is_new=starts.with_log == 0, clock=clock
     )
+    journal = None
     try:
+        journal = open_journal(store, starts)
         found = find_log(store, starts)
         engine = new_engine(found.end_lsn)
+        # Before the log notes this start: a journal of an older one is then an old copy.
+        journal.begin(starts.number)
         restore(engine, store, found, starts.number)
     except BaseException:
+        if journal is not None:
+            journal.close()
         store.close()
         raise
     windows = Windows(store)
@@ -378,6 +387,7 @@ def open_tier(
         windows.append(window)
     tier = DiskTier(
         store,
+        WriteAhead(store, journal),
         windows,
         engine,
         start=starts.number,
