@@ -133,4 +133,3 @@ def ahead(folder: Path, parts: list[bytes]) -> Iterator[Commit]:
         journal.begin(1)
         writer = WriteAhead(store, journal)
         yield commit
-        writer.close()

@@ -55,10 +55,6 @@ class WriteAhead:
         if self._parts:
             self._put_store(self._first_lsn, self._parts)
 
-    def close(self) -> None:
-        """Gives the journal's file back."""
-        self._journal.close()
-
     def _put_store(self, first_lsn: int, parts: Sequence[Buffer]) -> None:
         self._store.put_commit(self._cut(first_lsn, parts))
         self._parts = []
@@ -76,11 +72,7 @@ def open_journal(store: LogStore, starts: Starts) -> Journal:
         make_journal(path, number_of_start(store))
         store.note_journal()
     journal = Journal(path)
-    try:
-        _recover(store, journal, starts)
-    except BaseException:
-        journal.close()
-        raise
+    _recover(store, journal, starts)
     return journal
 
 

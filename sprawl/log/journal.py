@@ -8,7 +8,7 @@ docs/design/disk.md, docs/adr/0008-a-journal-before-lmdb.md.
 
 ```
 page 0:  magic u32 | version u8=1 | 0 u24 | start u64 | salt u64 | bytes of the file u64 | CRC32 of these u32
-record:  salt u64 | lsn u64 | length u32 | CRC32 of these and the bytes u32 | log bytes     at a page's begin
+record:  XXH3-64 of what follows u64 | salt u64 | lsn u64 | length u64 | log bytes           at a page's begin
 ```
 
 The salt is drawn at each start and known to nobody else: no bytes that a client sent can pass for a
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sprawl._native import Slice
+from sprawl._native import JournalFile, Slice, journal_begun, journal_whole
 from sprawl.errors import DiskFailed, DiskFull, LogDamaged, SprawlError, StartError
 from sprawl.limits import JOURNAL_BYTES, JOURNAL_RECORD_BYTES_MAX, MIB
 from sprawl.log.place import sync_folder
@@ -34,9 +34,8 @@ _MAGIC: Final = 0x4A575053
 _VERSION: Final = 1
 _PAGE_BYTES: Final = 4_096
 _FILE: Final = struct.Struct("<IB3xQQQ")
-_RECORD: Final = struct.Struct("<QQI")
 _SUM: Final = struct.Struct("<I")
-_RECORD_HEAD_BYTES: Final = _RECORD.size + _SUM.size
+_RECORD_HEAD_BYTES: Final = 32
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 Buffer = bytes | memoryview | Slice
@@ -56,25 +55,17 @@ class Record:
 
 
 class Journal:
-    """An open journal; close it. ``start`` is the number of the start whose records it holds."""
+    """An open journal. ``start`` is the number of the start whose records it holds."""
 
     def __init__(self, path: Path) -> None:
         """Opens a journal that was made; StartError when it is missing, cut, or not a journal."""
         self.path: Final = path
         try:
-            self._handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            self._file = JournalFile(path)
+            self.start, self._salt, self._bytes = _read_head(path)
         except OSError as error:
             raise _refused(path, error.strerror or str(error)) from error
         self._at = _PAGE_BYTES
-        try:
-            self.start, self._salt, self._bytes = self._read_head()
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Gives the file back."""
-        os.close(self._handle)
 
     def records(self) -> Iterator[Record]:
         """The whole records of the start that wrote last, in the order in which they lie.
@@ -82,24 +73,27 @@ class Journal:
         What was not written whole is passed over: a record behind it says whether it was damaged.
         Records from before the last ``rewind`` are among them.
         """
-        content = os.pread(self._handle, self._bytes, 0)
+        content = self.path.read_bytes()
         at = _PAGE_BYTES
-        while at + _RECORD_HEAD_BYTES <= len(content):
-            record = self._record_at(content, at)
-            if record is not None:
-                yield record
-            at += _pages(len(record.data)) if record else _PAGE_BYTES
+        while at < len(content):
+            whole = journal_whole(self._salt, content, at)
+            if whole is not None:
+                yield Record(*whole)
+            at += _PAGE_BYTES if whole is None else _pages(len(whole[1]))
 
     def is_begun(self, lsn: int) -> bool:
         """Whether a record at ``lsn`` was begun, whole or not."""
-        content = os.pread(self._handle, self._bytes, 0)
-        heads = range(_PAGE_BYTES, len(content) - _RECORD.size, _PAGE_BYTES)
-        return any(_RECORD.unpack_from(content, at)[:2] == (self._salt, lsn) for at in heads)
+        content = self.path.read_bytes()
+        pages = range(_PAGE_BYTES, len(content), _PAGE_BYTES)
+        return any(journal_begun(self._salt, content, at) == lsn for at in pages)
 
     def begin(self, start: int) -> None:
         """Makes the journal that of a start: it holds no record then. Synced on return."""
         salt = _new_salt()
-        self._write([_head(start, salt, self._bytes)], 0, "beginning the journal")
+        try:
+            self._file.write(0, _head(start, salt, self._bytes))
+        except OSError as error:
+            raise _translated(error, f"beginning {self.path}") from error
         self.start, self._salt = start, salt
         self.rewind()
 
@@ -114,55 +108,15 @@ class Journal:
         """
         assert size > 0, "an empty record cannot be told from none"
         assert self.has_room(size), f"{size} bytes at {self._at}"
-        head = _RECORD.pack(self._salt, lsn, size)
-        checksum = zlib.crc32(head)
-        for part in parts:
-            checksum = zlib.crc32(part, checksum)
-        self._write([head + _SUM.pack(checksum), *parts], self._at, "writing the journal")
+        try:
+            self._file.append(self._at, self._salt, lsn, parts)
+        except OSError as error:
+            raise _translated(error, f"writing {self.path}") from error
         self._at += _pages(size)
 
     def rewind(self) -> None:
         """Goes back to the begin: everything appended lies elsewhere now, and is synced there."""
         self._at = _PAGE_BYTES
-
-    def _write(self, parts: Sequence[Buffer], at: int, doing: str) -> None:
-        wanted = sum(len(part) for part in parts)
-        try:
-            written = os.pwritev(self._handle, parts, at)
-            if written < wanted:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fdatasync(self._handle)
-        except OSError as error:
-            raise _translated(error, f"{doing} {self.path}") from error
-
-    def _read_head(self) -> tuple[int, int, int]:
-        head = os.pread(self._handle, _FILE.size + _SUM.size, 0)
-        size = os.fstat(self._handle).st_size
-        if len(head) != _FILE.size + _SUM.size:
-            raise _refused(self.path, f"it has {size} bytes")
-        magic, version, start, salt, own_bytes = _FILE.unpack_from(head)
-        if magic != _MAGIC:
-            raise _refused(self.path, "it is not a journal, or its head is damaged")
-        if version != _VERSION:
-            raise _refused(self.path, f"journal version {version}; this version reads {_VERSION}")
-        if _SUM.unpack_from(head, _FILE.size)[0] != zlib.crc32(head[: _FILE.size]):
-            raise _refused(self.path, "its head is damaged")
-        if size != own_bytes:
-            raise _refused(self.path, f"it has {size} bytes of {own_bytes}")
-        return start, salt, own_bytes
-
-    def _record_at(self, content: bytes, at: int) -> Record | None:
-        salt, lsn, length = _RECORD.unpack_from(content, at)
-        begin = at + _RECORD_HEAD_BYTES
-        if salt != self._salt or not 0 < length <= min(
-            JOURNAL_RECORD_BYTES_MAX, len(content) - begin
-        ):
-            return None
-        data = content[begin : begin + length]
-        checksum = zlib.crc32(data, zlib.crc32(content[at : at + _RECORD.size]))
-        if _SUM.unpack_from(content, at + _RECORD.size)[0] != checksum:
-            return None
-        return Record(lsn, data)
 
 
 def make_journal(path: Path, start: int) -> None:
@@ -201,6 +155,25 @@ def relevant(records: Iterator[Record], end_lsn: int, path: Path) -> list[Record
 
 def _new_salt() -> int:
     return int.from_bytes(os.urandom(8), "little")
+
+
+def _read_head(path: Path) -> tuple[int, int, int]:
+    """Number of the start, salt and length of the file; StartError when the file is no whole journal."""
+    with path.open("rb") as file:
+        head = file.read(_FILE.size + _SUM.size)
+    size = path.stat().st_size
+    if len(head) != _FILE.size + _SUM.size:
+        raise _refused(path, f"it has {size} bytes")
+    magic, version, start, salt, own_bytes = _FILE.unpack_from(head)
+    if magic != _MAGIC:
+        raise _refused(path, "it is not a journal, or its head is damaged")
+    if version != _VERSION:
+        raise _refused(path, f"journal version {version}; this version reads {_VERSION}")
+    if _SUM.unpack_from(head, _FILE.size)[0] != zlib.crc32(head[: _FILE.size]):
+        raise _refused(path, "its head is damaged")
+    if size != own_bytes:
+        raise _refused(path, f"it has {size} bytes of {own_bytes}")
+    return start, salt, own_bytes
 
 
 def _head(start: int, salt: int, size: int) -> bytes:

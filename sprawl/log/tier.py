@@ -129,7 +129,6 @@ class DiskTier:
         self.windows: Final = windows
         self.is_full = False
         self._start = start
-        self._ahead = ahead
         self._engine = engine
         self._clock = clock
         self._now_ns = now_ns
@@ -180,7 +179,6 @@ class DiskTier:
         if is_drained:
             is_drained = await self._loop.run_in_executor(self._pool, self._sign_clean)
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._ahead.close()
         self.store.close()
         return is_drained
 
@@ -369,7 +367,6 @@ def open_tier(
     store = LogStore(
         directory, disk_bytes_max=disk_bytes_max, is_new=starts.with_log == 0, clock=clock
     )
-    journal = None
     try:
         journal = open_journal(store, starts)
         found = find_log(store, starts)
@@ -378,8 +375,6 @@ def open_tier(
         journal.begin(starts.number)
         restore(engine, store, found, starts.number)
     except BaseException:
-        if journal is not None:
-            journal.close()
         store.close()
         raise
     windows = Windows(store)

@@ -51,7 +51,6 @@ class House:
         return left
 
     def close(self) -> None:
-        self.ahead.close()
         self.store.close()
 
 
@@ -67,7 +66,7 @@ def house(tmp_path: Path) -> Iterator[House]:
 def recovered(directory: Path, starts: Starts = CRASHED) -> bytes:
     """The log that a start finds, all of it whole."""
     with LogStore(directory, disk_bytes_max=0, is_new=False, clock=SystemClock()) as store:
-        open_journal(store, starts).close()
+        open_journal(store, starts)
         found = find_log(store, starts)
         assert not found.is_damaged
         return store.read_log(0, found.end_lsn)
@@ -155,7 +154,7 @@ def test_a_damaged_record_is_fenced_and_reported(
     left = house.crash()
     change(left / "log" / JOURNAL_NAME, 2 * PAGE + 60, b"\xff")
     with LogStore(left, disk_bytes_max=0, is_new=False, clock=SystemClock()) as store:
-        open_journal(store, CRASHED).close()
+        open_journal(store, CRASHED)
         found = find_log(store, CRASHED)
         assert found.is_damaged
         assert found.end_lsn == len(house.log)
@@ -196,7 +195,6 @@ def test_a_log_from_before_the_journal_gets_one(house: House) -> None:
     assert recovered(left) == house.log
     journal = Journal(left / "log" / JOURNAL_NAME)
     assert (journal.start, list(journal.records())) == (1, [])
-    journal.close()
     with LogStore(left, disk_bytes_max=0, is_new=False, clock=SystemClock()) as store:
         assert store.state_get(b"format") == counter(FORMAT)
 

@@ -4,17 +4,18 @@ import errno
 import itertools
 import os
 import random
-from collections.abc import Iterator, Sequence
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from sprawl.errors import DiskFailed, DiskFull, LogDamaged, StartError
+from sprawl.errors import DiskFailed, DiskFull, LogDamaged, SprawlError, StartError
 from sprawl.limits import JOURNAL_BYTES, JOURNAL_RECORD_BYTES_MAX
 from sprawl.log.journal import Journal, Record, make_journal, relevant
 
 PAGE = 4_096
-HEAD = 24
+HEAD = 32
 
 
 def body(size: int) -> bytes:
@@ -29,11 +30,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
+def journal(path: Path) -> Journal:
     journal = Journal(path)
     journal.begin(1)
-    yield journal
-    journal.close()
+    return journal
 
 
 def append(journal: Journal, lsn: int, *sizes: int) -> int:
@@ -44,11 +44,7 @@ def append(journal: Journal, lsn: int, *sizes: int) -> int:
 
 
 def reread(path: Path) -> list[Record]:
-    journal = Journal(path)
-    try:
-        return list(journal.records())
-    finally:
-        journal.close()
+    return list(Journal(path).records())
 
 
 def change(path: Path, at: int, data: bytes) -> None:
@@ -63,10 +59,8 @@ def test_a_new_journal_is_empty_and_of_its_start(path: Path) -> None:
     assert list(journal.records()) == []
     assert not journal.is_begun(0)
     journal.begin(7)
-    journal.close()
     again = Journal(path)
     assert again.start == 7
-    again.close()
     assert path.stat().st_size == JOURNAL_BYTES
     # A reserved block would cost a write of metadata when it is first used.
     assert path.stat().st_blocks * 512 >= JOURNAL_BYTES
@@ -120,10 +114,9 @@ def test_a_record_that_was_not_written_whole_is_none(path: Path, journal: Journa
     again = Journal(path)
     assert again.is_begun(end)
     assert not again.is_begun(end + 9_000)
-    again.close()
 
 
-@pytest.mark.parametrize("at", [0, 8, 16, 20, HEAD, HEAD + 99])
+@pytest.mark.parametrize("at", [0, 8, 16, 24, HEAD, HEAD + 99])
 def test_a_damaged_record_leaves_a_hole_and_the_next_is_found(
     path: Path, journal: Journal, at: int
 ) -> None:
@@ -141,7 +134,7 @@ def test_bytes_of_a_client_never_pass_for_a_record(path: Path, journal: Journal)
     journal.begin(2)
     forged = body(PAGE - HEAD) + record + body(77)
     journal.append(0, [forged], len(forged))
-    change(path, PAGE + 16, b"\0\0\0\0")
+    change(path, PAGE + 24, b"\0\0\0\0")
     assert reread(path) == []
 
 
@@ -185,32 +178,55 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 # --- Errors of the disk. ---
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-@pytest.mark.parametrize("call", ["pwritev", "fdatasync"])
+class FailingFile:
+    """A file whose writes fail."""
+
+    def __init__(self, number: int) -> None:
+        self._error = OSError(number, os.strerror(number))
+
+    def append(self, *_: object) -> None:
+        raise self._error
+
+    def write(self, *_: object) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EIO, DiskFailed)],
+)
 def test_an_error_appends_nothing(
-    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, number: int, call: str
+    path: Path,
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    error: type[SprawlError],
 ) -> None:
     end = append(journal, 0, 100)
-
-    def fail(*_: object) -> int:
-        raise OSError(number, os.strerror(number))
-
     with monkeypatch.context() as patched:
-        patched.setattr(os, call, fail)
-        with pytest.raises(DiskFailed if number == errno.EIO else DiskFull):
+        patched.setattr(journal, "_file", FailingFile(number))
+        with pytest.raises(error):
             append(journal, end, 200)
+        with pytest.raises(error):
+            journal.begin(2)
     append(journal, end, 300)
     assert [record.data for record in reread(path)] == [body(100), body(300)]
 
 
-def test_a_short_write_is_a_full_disk(
-    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def short(handle: int, parts: Sequence[bytes], at: int) -> int:
-        return os.pwrite(handle, parts[0], at)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "pwritev", short)
-        with pytest.raises(DiskFull, match="no room left"):
-            append(journal, 0, 100)
+def test_a_write_beyond_the_limit_of_the_process_is_a_full_disk(path: Path) -> None:
+    program = f"""
+import pathlib, resource, signal
+from sprawl.errors import DiskFull
+from sprawl.log.journal import Journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal(pathlib.Path({str(path)!r}))
+journal.begin(1)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({PAGE + 100}, {PAGE + 100}))
+try:
+    journal.append(0, [b"x" * 200], 200)
+except DiskFull as error:
+    print(error.detail)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert b"no room left" in ended.stdout
     assert reread(path) == []
