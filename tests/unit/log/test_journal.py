@@ -13,6 +13,7 @@ import pytest
 from sprawl.errors import DiskFailed, DiskFull, LogDamaged, SprawlError, StartError
 from sprawl.limits import JOURNAL_BYTES, JOURNAL_RECORD_BYTES_MAX
 from sprawl.log.journal import Journal, Record, make_journal, relevant
+from tests.models.disk import journal_record
 
 PAGE = 4_096
 HEAD = 32
@@ -73,6 +74,13 @@ def test_records_are_there_after_reopening(path: Path, journal: Journal) -> None
     assert [record.data for record in found] == [body(size) for size in sizes]
     assert found[0].lsn == 100
     assert all(one.end_lsn == next_.lsn for one, next_ in itertools.pairwise(found))
+
+
+def test_a_record_lies_as_the_model_says(path: Path, journal: Journal) -> None:
+    append(journal, 5, 100)
+    content = path.read_bytes()
+    model = journal_record(int.from_bytes(content[16:24], "little"), 5, body(100))
+    assert content[PAGE : PAGE + len(model)] == model
 
 
 def test_parts_are_one_record(path: Path, journal: Journal) -> None:
