@@ -137,24 +137,31 @@ def _with_lmdb_options(**options: bool) -> None:
 
 def _sync_error_ignored() -> None:
     """A commit that failed is told durable, as if the next one would make up for it."""
-    _ignore(errors.DiskFailed)
+    from sprawl.log.ahead import WriteAhead
+
+    _ignore(WriteAhead, "put", errors.DiskFailed)
 
 
 def _full_acknowledged() -> None:
-    """A commit without room is told durable."""
-    _ignore(errors.DiskFull)
+    """A commit without room is told durable; none goes into the journal, which has its room already."""
+    from sprawl.log.journal import Journal
+    from sprawl.log.store import LogStore
+
+    def has_none(self: Journal, size: int) -> bool:
+        return False
+
+    Journal.has_room = has_none  # type: ignore[method-assign]
+    _ignore(LogStore, "put_commit", errors.DiskFull)
 
 
-def _ignore(error: type[Exception]) -> None:
-    from sprawl.log.ahead import WriteAhead
+def _ignore(owner: Any, name: str, error: type[Exception]) -> None:
+    call = getattr(owner, name)
 
-    put = WriteAhead.put
-
-    def deaf(self: WriteAhead, first_lsn: int, parts: Sequence[Any]) -> None:
+    def deaf(self: Any, *args: Any, **named: Any) -> None:
         with contextlib.suppress(error):
-            put(self, first_lsn, parts)
+            call(self, *args, **named)
 
-    WriteAhead.put = deaf  # type: ignore[method-assign]
+    setattr(owner, name, deaf)
 
 
 def _stuck_after_full() -> None:
