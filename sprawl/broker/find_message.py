@@ -24,7 +24,7 @@ class FoundMessage:
     message_id: str
     partition: int
     offset: int
-    tier: Literal["memory", "disk"]
+    tier: Literal["memory", "disk", "cloud"]
     stored: StoredMessage
 
 
