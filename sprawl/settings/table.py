@@ -16,7 +16,6 @@ from sprawl.settings.kinds import Kind, Setting, Value, camel
 
 Source = Literal["flag", "environment", "file", "default"]
 
-NO_DISK: Final = "the disk tier is not in this version"
 MEMORY_ONLY: Final = "a publish to memory ends at once, none is ever in progress"
 NO_CLUSTER: Final = "clusters are not in this version"
 NO_PREDICTOR: Final = "the predictor is not in this version"
@@ -123,7 +122,6 @@ class Settings:
         unit="seconds",
         low=0,
         high=_AGE_S_MAX,
-        inert=NO_DISK,
     )
     disk_enabled: bool = _option(
         True,
@@ -140,7 +138,6 @@ class Settings:
         unit="bytes",
         low=0,
         high=_BYTES_MAX,
-        inert=NO_DISK,
     )
     disk_to_cloud_age: float = _option(
         86_400,

@@ -12,6 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.contract.tier_calls import START, Start
+from tests.faults.node import NodeProcess
+
 START_TIMEOUT_S = 20
 
 
@@ -80,3 +83,19 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
 def http(node: RunningNode) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=node.url, timeout=10) as client:
         yield client
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a node with settings; it is gone after the test."""
+    nodes: list[NodeProcess] = []
+
+    def begin(**settings: str) -> NodeProcess:
+        node = NodeProcess(tmp_path / "data", tmp_path / "log", START | settings)
+        nodes.append(node)
+        node.start()
+        return node
+
+    yield begin
+    for node in nodes:
+        node.close()
