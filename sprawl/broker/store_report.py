@@ -100,7 +100,9 @@ def store_report(
             stored_bytes=figures.used_bytes,
             capacity_bytes=figures.bytes_max,
             topics=tuple(t["name"] for t in topics if _held(t, "disk")),
-            **_times([t["tiers"]["disk"] for t in topics if "disk" in t["tiers"]], is_whole=is_whole),
+            **_times(
+                [t["tiers"]["disk"] for t in topics if "disk" in t["tiers"]], is_whole=is_whole
+            ),
         )
     if cloud is not None:
         stored_bytes = cloud.figures().stored_bytes
@@ -111,7 +113,9 @@ def store_report(
             stored_bytes=stored_bytes,
             capacity_bytes=0,
             topics=tuple(t["name"] for t in topics if _held(t, "cloud")),
-            **_times([t["tiers"]["cloud"] for t in topics if "cloud" in t["tiers"]], is_whole=is_whole),
+            **_times(
+                [t["tiers"]["cloud"] for t in topics if "cloud" in t["tiers"]], is_whole=is_whole
+            ),
         )
     return StoreReport(
         memory=memory,

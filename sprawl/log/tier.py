@@ -27,9 +27,9 @@ from sprawl.log.lasting import low_states
 from sprawl.log.reads import ColdWant, Want, read_page
 from sprawl.log.recovery import Engine as Restoring
 from sprawl.log.recovery import find_log, log_end, restore
+from sprawl.log.retention import ColdSpan
 from sprawl.log.scrub import Scrubber
 from sprawl.log.starts import Starts, start_state
-from sprawl.log.retention import ColdSpan
 from sprawl.log.store import LogStore
 from sprawl.log.windows import Window, Windows, window_of
 
@@ -66,7 +66,6 @@ class Engine(Protocol):
 
     def age_out(self, before_ns: int) -> None:
         """Lets go of chunks in which everything was appended before a time."""
-
 
     def topics_for_segment(
         self, ids: Sequence[int]
@@ -324,18 +323,14 @@ class DiskTier:
         assert self.catalogue is not None, "only with a cloud tier"
         slot = self._slot(topic_id, partition)
         found = [] if slot is None else self.catalogue.ranges(slot, topic_id, partition)
-        return [
-            (r.first, r.last, r.records, r.log_bytes, r.oldest_ns, r.newest_ns) for r in found
-        ]
+        return [(r.first, r.last, r.records, r.log_bytes, r.oldest_ns, r.newest_ns) for r in found]
 
     def _slot(self, topic_id: int, partition: int) -> int | None:
         """The slot of a partition; None when its topic is forgotten."""
         ((_, name, _),) = self._engine.topics_for_segment([topic_id])
         return None if name is None else slot_of(name, partition)
 
-    def _read(
-        self, future: "Future[Page | ColdWant]", done: Callable[[Page | None], None]
-    ) -> None:
+    def _read(self, future: "Future[Page | ColdWant]", done: Callable[[Page | None], None]) -> None:
         page = self._page_of(future)
         if isinstance(page, ColdWant):
             assert self._read_cold is not None, "cold reads are connected before the first read"

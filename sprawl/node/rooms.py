@@ -144,7 +144,9 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks, directory: Dir
     cloud = None
     if settings.has_cloud:
         cloud = _cloud_tier(settings, view, tasks, identity.cluster_id, engine, disk)
-    return Rooms(engine, new_edge(engine, connected=disk.start, tier=disk, cloud=cloud), disk, cloud)
+    return Rooms(
+        engine, new_edge(engine, connected=disk.start, tier=disk, cloud=cloud), disk, cloud
+    )
 
 
 def _cloud_tier(

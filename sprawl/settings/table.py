@@ -179,9 +179,7 @@ class Settings:
         "SPRAWL_STORAGE_CLOUD_BUCKET",
         "SPRAWL_S3_BUCKET",
     )
-    s3_region: str = _option(
-        "us-east-1", "text", "region", "MINIO_REGION", "SPRAWL_S3_REGION"
-    )
+    s3_region: str = _option("us-east-1", "text", "region", "MINIO_REGION", "SPRAWL_S3_REGION")
 
     cloud_upload_rate: int = _option(
         limits.CLOUD_UPLOAD_BYTES_PER_S,

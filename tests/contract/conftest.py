@@ -1,7 +1,6 @@
 """A real node: its own process, free ports, a fresh directory."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 
 from tests.contract.tier_calls import START, Start
 from tests.faults.node import NodeProcess
+from tests.ports import free_port
 
 START_TIMEOUT_S = 20
 
@@ -26,14 +26,6 @@ class RunningNode:
     health_url: str
     port: int
     log: Path
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -26,6 +26,7 @@ from tests.contract.tier_calls import (
 )
 from tests.faults.node import NodeProcess
 
+
 def test_a_message_counts_in_one_tier_and_figures_outlive_restarts(start: Start) -> None:
     node = start()
     publish(node, "a", 5)

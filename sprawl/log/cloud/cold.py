@@ -130,7 +130,14 @@ class ColdReads:
 
         def build() -> Page:
             found = manifest.page(
-                memoryview(footer), located[0], memoryview(data), topic_id, partition, first, since_ns, DISK_PAGE_BYTES
+                memoryview(footer),
+                located[0],
+                memoryview(data),
+                topic_id,
+                partition,
+                first,
+                since_ns,
+                DISK_PAGE_BYTES,
             )
             if found is None:
                 raise LogDamaged(f"segment {manifest.key} holds no offset {first} of its manifest")

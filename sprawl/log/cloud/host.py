@@ -37,6 +37,7 @@ from sprawl.limits import (
 )
 from sprawl.log.cloud import mover as plan
 from sprawl.log.cloud.catalogue import (
+    COLD_STATE,
     HISTORY_STATE,
     Catalogue,
     Record,
@@ -45,7 +46,13 @@ from sprawl.log.cloud.catalogue import (
     states_of_records,
 )
 from sprawl.log.cloud.cold import ColdReads
-from sprawl.log.cloud.layout import HISTORY_KEY, cluster_prefix, pack_values, segment_name
+from sprawl.log.cloud.layout import (
+    HISTORY_KEY,
+    cluster_prefix,
+    manifest_key,
+    pack_values,
+    segment_name,
+)
 from sprawl.log.cloud.mover import BuiltObject, LocalWindow, Mover
 from sprawl.log.cloud.objects import ObjectInfo, Upload
 from sprawl.log.cloud.place import StorePlace
@@ -83,6 +90,14 @@ class Engine(Protocol):
     def topic_states(self, ids: Sequence[int]) -> list[tuple[bytes, bytes]]:
         """Records of topics as they are now."""
 
+    def is_needed(self, topic_id: int, partition: int, end: int) -> bool:
+        """Whether records that end there can still be read, as far as offsets tell."""
+
+    def retired_cold(
+        self, place: tuple[int, int], low: int, records: int, size: int, oldest_ns: int
+    ) -> None:
+        """Raises a low offset over what lies in the cloud alone."""
+
 
 class Disk(Protocol):
     """What moving needs of the disk tier."""
@@ -90,9 +105,7 @@ class Disk(Protocol):
     async def durable(self, end_lsn: int) -> None:
         """Returns once the disk has everything below a position."""
 
-    async def put_states(
-        self, states: dict[bytes, bytes], deletes: Sequence[bytes] = ()
-    ) -> None:
+    async def put_states(self, states: dict[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
         """Puts named states; synced on return."""
 
     async def hand_over(self, window: Window) -> None:
@@ -107,6 +120,14 @@ class _Build:
     records: list[tuple[int, list[Record]]]
     """By slot; empty when the window holds nothing but the log's own batches."""
     objects: tuple[BuiltObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Dead:
+    """What of the cloud can go: ``over`` as ``retired_cold`` takes it, segments with their states."""
+
+    over: list[tuple[tuple[int, int], int, int, int, int]]
+    segments: dict[str, list[bytes]]
 
 
 class CloudTier:
@@ -176,9 +197,7 @@ class CloudTier:
             history = made.hex()
         note = {"version": 1, "cluster_id": self._cluster_id, "history": history}
         try:
-            await self._remote.put(
-                self._prefix + HISTORY_KEY, orjson.dumps(note), create_only=True
-            )
+            await self._remote.put(self._prefix + HISTORY_KEY, orjson.dumps(note), create_only=True)
         except ObjectExists:
             if await self._found_history() != history:
                 raise self._foreign() from None
@@ -306,9 +325,11 @@ class CloudTier:
             case plan.Drop(window):
                 await self._drop(window)
             case plan.List():
+                await self._remove_dead()
                 return await self._listed()
             case plan.Delete(keys, uploads):
                 await self._delete(keys, uploads)
+                _log.info("%d objects that no manifest names were removed", len(keys))
         return plan.Done()
 
     async def _built(self, window: LocalWindow) -> _Build:
@@ -440,6 +461,45 @@ class CloudTier:
 
     # --- Clearing. ---
 
+    async def _remove_dead(self) -> None:
+        """Removes segments of which no record can be read any more, and takes their names back."""
+        found = await asyncio.to_thread(self._find_dead)
+        for place, low, records, size, oldest_ns in found.over:
+            self._engine.retired_cold(place, low, records, size, oldest_ns)
+        for key, names in found.segments.items():
+            for slot, keys in _by_slot(names):
+                end_lsn = self._engine.record_manifests(
+                    slot, [(key, None) for key in keys], self._now_ns()
+                )
+            await self._disk.durable(end_lsn)
+            await self._disk.put_states({}, names)
+            await asyncio.to_thread(self.catalogue.remove, names, [key])
+            # A crash in between leaves what nobody names: the janitor's.
+            await self._delete([key, manifest_key(key)], ())
+        if found.segments:
+            _log.info("%d segments that nobody can read any more were removed", len(found.segments))
+
+    def _find_dead(self) -> "_Dead":
+        """Looks at every range in the order of offsets; the first that lives keeps those after it."""
+        now_ns = self._now_ns()
+        names: dict[str, list[bytes]] = {}
+        living: set[str] = set()
+        kept: set[tuple[int, int]] = set()
+        over = []
+        for name, manifest in self.catalogue.pieces():
+            names.setdefault(manifest.key, []).append(name)
+            for found in manifest.partitions:
+                topic_id, partition, _, _, last, records, _, newest_ns, log_bytes, expiry_ns = found
+                place = (topic_id, partition)
+                if not self._engine.is_needed(topic_id, partition, last + 1):
+                    continue
+                if place not in kept and 0 < expiry_ns < now_ns:
+                    over.append((place, last + 1, records, log_bytes, newest_ns))
+                    continue
+                kept.add(place)
+                living.add(manifest.key)
+        return _Dead(over, {key: of for key, of in names.items() if key not in living})
+
     async def _listed(self) -> plan.Listed:
         objects: list[ObjectInfo] = []
         page: Sequence[ObjectInfo] = ()
@@ -467,8 +527,6 @@ class CloudTier:
             await self._remote.delete(self._prefix + key)
         for upload in uploads:
             await self._remote.abort(upload)
-        if keys:
-            _log.info("%d objects that no manifest names were removed", len(keys))
 
     # --- State. ---
 
@@ -518,6 +576,15 @@ def _batches(records: Sequence[Record]) -> list[list[Record]]:
         batches[-1].append(record)
         size += len(record[0]) + len(record[1])
     return batches
+
+
+def _by_slot(names: Sequence[bytes]) -> list[tuple[int, list[bytes]]]:
+    """Keys of records by the slot that they begin with; names are those of their states."""
+    keys: dict[int, list[bytes]] = {}
+    for name in names:
+        key = name.removeprefix(COLD_STATE)
+        keys.setdefault(int.from_bytes(key[:2], "big"), []).append(key)
+    return list(keys.items())
 
 
 def _step_name(effect: plan.Effect) -> str:

@@ -1,7 +1,5 @@
 """Flags, environment and file: every spelling, every precedence, every refusal."""
 
-from collections.abc import Mapping
-
 import pytest
 
 from sprawl.errors import SettingsError
