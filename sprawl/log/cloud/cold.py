@@ -143,7 +143,7 @@ class ColdReads:
                 raise LogDamaged(f"segment {manifest.key} holds no offset {first} of its manifest")
             envelopes, end = found
             try:
-                return Page(cold.want, min(end, cold.end), [envelopes], [])
+                return Page(cold.want, min(end, cold.end), [envelopes], [], is_cold=True)
             except ValueError as error:
                 raise LogDamaged(f"segment {manifest.key}: {error}") from error
 
@@ -220,4 +220,4 @@ def _gap(cold: ColdWant, error: SprawlError) -> Page:
         end,
         error.detail,
     )
-    return Page(cold.want, end, [], [(first, end)])
+    return Page(cold.want, end, [], [(first, end)], is_cold=True)
