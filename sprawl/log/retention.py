@@ -24,9 +24,6 @@ Overdue = tuple[tuple[int, int], int, int, int, int, int, bool]
 """(topic id, partition), low offset, end on disk, append time before which batches go, bytes and
 records that go, whether the newest batch stays whatever its size."""
 
-ColdSpan = tuple[int, int, int, int, int, int]
-"""First and last offset, records, log bytes, oldest and newest append time of a range in the cloud."""
-
 Retired = tuple[tuple[int, int], int, int, int, int]
 """(topic id, partition), new low offset, records and bytes below it, time of what is above it."""
 
@@ -72,10 +69,6 @@ def retire(windows: Windows, due: Overdue) -> Retired:
         records += held
         size += batch.length
     return place, end, records, size, newest_ns
-
-
-def retire_cold(spans, due):  # placeholder until the branch with it is merged
-    raise NotImplementedError
 
 
 @dataclass(slots=True)
