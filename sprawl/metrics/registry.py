@@ -106,6 +106,7 @@ GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     "connections": ("open client connections", ""),
     "buffered_bytes": ("bytes of requests received in part", "bytes"),
     "moved_messages": ("messages held on disk alone", ""),
+    "cold_messages": ("messages held in the cloud alone", ""),
     "unsynced_messages": ("messages not on disk yet", ""),
     "unsynced_bytes": ("bytes of the log not on disk yet", "bytes"),
     "disk_windows": ("sealed windows of the log", ""),
