@@ -167,6 +167,8 @@ class Keeping:
         oldest_ns = later[0].oldest_ns if later else window.newest_ns
         for value in await self._run(lambda: self._cleaner.values(window)):
             count(value, oldest_ns)
+            # Publishes go on between two values of up to 1,500 batches each.
+            await asyncio.sleep(0)
         await self.write_lows()
         parts = await self._run(
             lambda: list(states_of_window(self._store, window, self._engine.is_known))

@@ -69,6 +69,9 @@ _PAUSE_S: Final = 1.0
 _PARTITION_ORDER: Final = b"\x01"
 # Topic ids up to this one are the log's own.
 _OWN_IDS_MAX: Final = 2
+# Slots recorded in one turn of the loop, and topics asked for under one lock of the engine.
+_SLOTS_PER_TURN: Final = 32
+_TOPICS_PER_LOCK: Final = 1_000
 
 
 class Engine(Protocol):
@@ -369,8 +372,13 @@ class CloudTier:
         Filled piece by piece: one copy of all would hold the interpreter for tens of milliseconds.
         Raises LogDamaged for a piece that cannot be read.
         """
-        topics = msgspec.json.encode(self._engine.topics_for_segment(ids))
-        states = pack_values(bytes(v) for v in snapshot_pack(self._engine.topic_states(ids)))
+        named, known = [], []
+        for at in range(0, len(ids), _TOPICS_PER_LOCK):
+            some = ids[at : at + _TOPICS_PER_LOCK]
+            named += self._engine.topics_for_segment(some)
+            known += self._engine.topic_states(some)
+        topics = msgspec.json.encode(named)
+        states = pack_values(bytes(value) for value in snapshot_pack(known))
         length = window.end_lsn - window.first_lsn
         buffer = mmap.mmap(-1, len(topics) + len(states) + length)
         buffer.write(topics)
@@ -423,6 +431,8 @@ class CloudTier:
                 end_lsn = self._engine.record_manifests(slot, batch, self._now_ns())
                 size += sum(len(key) + len(value) for key, value in batch)
             waiting.append((slot, records))
+            if len(waiting) % _SLOTS_PER_TURN == 0:
+                await asyncio.sleep(0)
             if size >= MANIFEST_BATCH_BYTES:
                 await self._settle(waiting, end_lsn, window.end_lsn)
                 waiting, size = [], 0
