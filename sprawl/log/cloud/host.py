@@ -71,7 +71,7 @@ _PARTITION_ORDER: Final = b"\x01"
 _OWN_IDS_MAX: Final = 2
 # Slots recorded in one turn of the loop, and topics asked for under one lock of the engine.
 _SLOTS_PER_TURN: Final = 32
-_TOPICS_PER_LOCK: Final = 1_000
+_TOPICS_PER_LOCK: Final = 200
 
 
 class Engine(Protocol):
