@@ -36,14 +36,14 @@ from sprawl.limits import (
     OBJECTS_PAGE_MAX,
     STATES_PUT_MAX,
 )
-from sprawl.log.cloud import mover as plan
-from sprawl.log.cloud.catalogue import (
+from sprawl.log.catalogue import (
     COLD_STATE,
     Catalogue,
     Record,
     slot_records,
     states_of_records,
 )
+from sprawl.log.cloud import mover as plan
 from sprawl.log.cloud.cold import ColdReads, Run
 from sprawl.log.cloud.layout import (
     HISTORY_KEY,
