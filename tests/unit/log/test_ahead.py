@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from sprawl._native import build_window
 from sprawl.clock import SystemClock
 from sprawl.errors import DiskFull, LogDamaged, StartError
 from sprawl.limits import JOURNAL_RECORD_BYTES_MAX
 from sprawl.log.ahead import WriteAhead, open_journal
 from sprawl.log.journal import JOURNAL_NAME, Journal
-from sprawl.log.recovery import find_log
+from sprawl.log.recovery import damaged_ranges, find_log
 from sprawl.log.starts import Starts, start_state
 from sprawl.log.store import FORMAT, LogStore, counter
 from tests.models.log import envelopes
@@ -197,6 +198,20 @@ def test_a_log_from_before_the_journal_gets_one(house: House) -> None:
     assert (journal.start, list(journal.records())) == (1, [])
     with LogStore(left, disk_bytes_max=0, is_new=False, clock=SystemClock()) as store:
         assert store.state_get(b"format") == counter(FORMAT)
+
+
+def test_a_window_may_end_inside_of_a_value(house: House) -> None:
+    """Later commits share its last value, since the journal is put as one."""
+    house.put(3)
+    first, window = len(house.log), house.log
+    house.put(3)
+    house.ahead.settle()
+    header, items = build_window(0, [window], True)
+    assert header["end_lsn"] == first
+    house.store.put_commit((), items)
+    assert recovered(house.crash()) == house.log
+    assert damaged_ranges(house.store, 0, first) == []
+    assert damaged_ranges(house.store, first, len(house.log)) == []
 
 
 # --- What is refused. ---
