@@ -1,7 +1,7 @@
 """``python -m bench.disk [figure …]``: what the disk tier does by itself, without a peer.
 
 Figures: ``read-sequential``, ``read-interleaved``, ``find-offset``, ``restart-1g``, ``restart-topics``,
-``written-one``, ``written-topics``. Each writes ``perf/results/<date>-<figure>.json`` in the shape of
+``written-one``, ``written-topics``, ``ceiling-1``, ``ceiling-32``, ``ceiling-128``. Each writes ``perf/results/<date>-<figure>.json`` in the shape of
 the peers' rows, so that ``perf/compare.py`` holds it against its budget. Server on core 0, client on
 core 1. ``written-*`` need root: they count the bytes of a loop device of their own.
 """
@@ -21,9 +21,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
+from bench.ceiling.commits import ceiling
 from bench.peers.machine import describe
 from bench.peers.measure import build_load, load_command, run_load
 from bench.peers.process import Launch, Server, free_port, on_core
@@ -278,6 +280,14 @@ FIGURES: dict[str, Figure] = {
         "× message bytes",
         lambda folder: written(folder, "/v1/topics/t/messages"),
     ),
+    **{
+        f"ceiling-{messages}": (
+            f"commits of {messages} messages, the node's writer per appended and synced file",
+            "×",
+            partial(ceiling, messages=messages),
+        )
+        for messages in (1, 32, 128)
+    },
     "written-topics": (
         "device bytes per message byte, a topic per message",
         "× message bytes",

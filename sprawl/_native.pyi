@@ -1,7 +1,8 @@
 """Bindings of the Rust crate ``sprawl-core``; see the facades that own each type."""
 
+import os
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal, TypeAlias, TypedDict, final
+from typing import ClassVar, Literal, Self, TypeAlias, TypedDict, final
 
 from sprawl.broker.engine import Stats, StoredMessage, TopicInfo, TopicSummary
 
@@ -135,6 +136,28 @@ def cut_log(lsn: int, parts: Sequence[_Buffer]) -> list[tuple[bytes, Slice]]:
     one call share one allocation. Runs without the interpreter from 64 KiB on. Raises
     LogDamaged when the bytes are no whole envelopes: nothing may be written then.
     """
+
+@final
+class JournalFile:
+    """The journal's file, open for writing, which needs a file that is there.
+
+    What a call writes is synced when it returns; each runs without the interpreter. Raises OSError.
+    """
+
+    def __new__(cls, path: os.PathLike[str] | str) -> Self:
+        """Opens a file that exists."""
+
+    def write(self, at: int, data: _Buffer) -> None:
+        """Writes bytes at a place of the file."""
+
+    def append(self, at: int, salt: int, lsn: int, parts: Sequence[_Buffer]) -> None:
+        """Writes the record that holds the log bytes of ``parts``, which begin at ``lsn``."""
+
+def journal_begun(salt: int, data: _Buffer, at: int) -> int | None:
+    """Position of the record at ``data[at:]``, whole or not; None when none of this salt is there."""
+
+def journal_whole(salt: int, data: _Buffer, at: int) -> tuple[int, bytes] | None:
+    """Position and log bytes of the record at ``data[at:]``; None when it is not whole."""
 
 def check_log_value(key: _Buffer, value: _Buffer) -> int | None:
     """Position of the first envelope that begins in a value of ``log``; None when none does.

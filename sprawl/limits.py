@@ -91,6 +91,9 @@ UNSENT_BYTES_MAX: Final = 64 * MIB
 WRITE_BUFFER_BYTES_MAX: Final = 256 * KIB
 # Bytes of one value on disk: the payload of 16 pages of 4 KiB.
 DISK_VALUE_BYTES_MAX: Final = 65_520
+# Log bytes of one record of the journal; a larger commit goes into LMDB at once, so that its bytes
+# are written once.
+JOURNAL_RECORD_BYTES_MAX: Final = 64 * KIB
 # Bytes of log that one window covers: its entries hold positions in 32 bits with room to spare.
 WINDOW_BYTES_MAX: Final = 1 * GIB
 # Bytes of the state of one topic as `$sys.topics` holds it: it fits into one value of a snapshot.
@@ -144,6 +147,7 @@ SHARED: Final = (
     "UNSENT_BYTES_MAX",
     "WRITE_BUFFER_BYTES_MAX",
     "DISK_VALUE_BYTES_MAX",
+    "JOURNAL_RECORD_BYTES_MAX",
     "WINDOW_BYTES_MAX",
     "TOPIC_STATE_BYTES_MAX",
     "SEGMENT_GROUP_BYTES",
@@ -232,6 +236,9 @@ CHUNK_BYTES: Final = 1 * MIB
 LOG_MAP_BYTES_MIN: Final = 64 * GIB
 # Log bytes of one commit; what is above waits for the next one.
 COMMIT_BYTES_MAX: Final = 4 * MIB
+# Bytes of the journal: what a crash leaves for the next start to take up, and what the log is
+# written in when commits are small.
+JOURNAL_BYTES: Final = 4 * MIB
 # Log bytes read in one transaction, so that it ends within a second on any disk worth the name.
 LOG_READ_BYTES_MAX: Final = 64 * MIB
 # Log bytes handed over at once while the log is read from end to end.

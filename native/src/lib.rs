@@ -8,6 +8,7 @@ mod connection;
 mod disk;
 mod engine;
 mod errors;
+mod journal;
 mod reader;
 mod routing;
 mod segment;
@@ -24,6 +25,8 @@ mod _native {
     #[pymodule_export]
     use super::engine::Engine;
     #[pymodule_export]
+    use super::journal::JournalFile;
+    #[pymodule_export]
     use super::reader::{Page, Reader};
     #[pymodule_export]
     use super::segment::SegmentManifest;
@@ -34,6 +37,7 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::codec::register(module)?;
         super::disk::register(module)?;
+        super::journal::register(module)?;
         super::routing::register(module)?;
         super::segment::register(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))

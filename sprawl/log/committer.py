@@ -1,13 +1,13 @@
 """The committer: one thread that makes the log durable, many publishes by one sync.
 
-In: a source that hands over whole ticks of the log; jobs beside them (index blocks, dropped
+In: a source that hands over whole ticks; a log that makes them durable; jobs beside them (index blocks, dropped
 windows). Out: one call into the loop per commit. Invariants: this thread alone writes the store;
 ``on_durable`` is called only after the commit is synced, in log order; a commit that found no room
 is kept and tried again; after ``on_failed`` nothing more is called, and nothing of that commit was
 told durable. Source: docs/design/disk.md.
 
 ```
- take ──► put, commit (fdatasync) ──► on_durable in the loop ──► one step of a job ──► take …
+ take ──► put (fdatasync) ──► on_durable in the loop ──► one step of a job ──► take …
    └ nothing there, no job: sleep until ``wake``
 ```
 
@@ -33,7 +33,8 @@ from sprawl.limits import (
     LOG_JOBS_MAX,
     READER_CHECK_INTERVAL_S,
 )
-from sprawl.log.store import PIECE_HEAD_BYTES, Item, LogStore
+from sprawl.log.journal import Buffer
+from sprawl.log.store import Item, LogStore
 
 _BUCKETS: Final = 40
 _END: Final = object()
@@ -43,11 +44,12 @@ _END: Final = object()
 class Commit:
     """What one commit makes durable.
 
-    ``items`` are pieces of the log, in order; ``end_lsn`` is the position behind them, ``tick`` the
-    newest tick that is whole in them, ``records`` how many messages they hold (0: not counted).
+    ``parts`` are log bytes ``[first_lsn, end_lsn)``, in order, ``tick`` the newest tick that is whole
+    in them, ``records`` how many messages they hold (0: not counted).
     """
 
-    items: Sequence[Item]
+    first_lsn: int
+    parts: Sequence[Buffer]
     end_lsn: int
     tick: int
     records: int = 0
@@ -61,6 +63,16 @@ class Source(Protocol):
 
         None when there is nothing.
         """
+
+
+class Log(Protocol):
+    """Where commits go; called on the committer's thread alone."""
+
+    def put(self, first_lsn: int, parts: Sequence[Buffer]) -> None:
+        """Makes log bytes durable; raises DiskFull when nothing was taken."""
+
+    def settle(self) -> None:
+        """Everything that was put lies in the store on return."""
 
 
 @dataclass(slots=True)
@@ -96,6 +108,7 @@ class Committer:
     def __init__(
         self,
         store: LogStore,
+        log: Log,
         source: Source,
         *,
         clock: Clock,
@@ -107,6 +120,7 @@ class Committer:
     ) -> None:
         self.stats: Final = CommitStats()
         self._store = store
+        self._log = log
         self._source = source
         self._clock = clock
         self._on_durable = on_durable
@@ -150,6 +164,9 @@ class Committer:
         """
 
         def put() -> Iterator[None]:
+            if index:
+                # An index names positions of the store.
+                self._log.settle()
             self._store.put_commit(
                 (), index, deletes=deletes, state=state, state_deletes=state_deletes
             )
@@ -218,7 +235,7 @@ class Committer:
             if commit is not None or self._jobs:
                 self._is_asleep = is_last_look = False
             elif is_stopping:
-                return True
+                return self._until_written(self._log.settle)
             elif is_last_look:
                 self._rest()
                 is_last_look = False
@@ -234,12 +251,13 @@ class Committer:
 
     def _put(self, commit: Commit) -> None:
         began_ns = self._clock.monotonic_ns()
-        self._store.put_commit(commit.items)
+        if commit.end_lsn > commit.first_lsn:
+            self._log.put(commit.first_lsn, commit.parts)
         took_ns = self._clock.monotonic_ns() - began_ns
         self._call(self._on_durable, commit.end_lsn, commit.tick)
         stats = self.stats
         stats.commits += 1
-        stats.log_bytes += sum(len(value) - PIECE_HEAD_BYTES for _, value in commit.items)
+        stats.log_bytes += commit.end_lsn - commit.first_lsn
         stats.records += commit.records
         stats.sum_ns += took_ns
         stats.seconds_log2[min(took_ns.bit_length(), _BUCKETS - 1)] += 1

@@ -46,14 +46,12 @@ def ended_in_order(store: LogStore, starts: Starts, end_lsn: int) -> bool:
     Raises StartError when log and ``node.json`` are not of one time, LogDamaged when the note
     cannot be read or the log does not end where it ended in order.
     """
-    value = store.state_get(START_STATE)
-    if value is None:
+    note = _note(store)
+    if note is None:
         if starts.with_log:
             raise _put_back(store, f"it knows no start, node.json names start {starts.with_log}")
         return False
-    if len(value) != _START.size or value[0] != _VERSION or value[1] > 1:
-        raise LogDamaged("state start of the log is not of version 1")
-    _, is_clean, number, clean_lsn = _START.unpack(value)
+    is_clean, number, clean_lsn = note
     if number < starts.with_log:
         raise _put_back(store, f"it is of start {number}, node.json of start {starts.with_log}")
     if number > starts.number:
@@ -63,7 +61,24 @@ def ended_in_order(store: LogStore, starts: Starts, end_lsn: int) -> bool:
         raise _put_back(store, f"it is of before start {number} ended in order")
     if is_clean and clean_lsn != end_lsn:
         raise LogDamaged(f"the log ends at {end_lsn}; in order it ended at {clean_lsn}")
-    return bool(is_clean)
+    return is_clean
+
+
+def number_of_start(store: LogStore) -> int:
+    """The number of the start that had the log last; 0 when none had."""
+    note = _note(store)
+    return 0 if note is None else note[1]
+
+
+def _note(store: LogStore) -> tuple[bool, int, int] | None:
+    """Whether the last start that had the log ended in order, its number, and where then."""
+    value = store.state_get(START_STATE)
+    if value is None:
+        return None
+    if len(value) != _START.size or value[0] != _VERSION or value[1] > 1:
+        raise LogDamaged("state start of the log is not of version 1")
+    _, is_clean, number, clean_lsn = _START.unpack(value)
+    return bool(is_clean), number, clean_lsn
 
 
 def _put_back(store: LogStore, why: str) -> StartError:

@@ -55,13 +55,16 @@ from sprawl.log.place import is_rocksdb, sync_folder
 Item = tuple[bytes, bytes | memoryview | Slice]
 """A key and its value, on the way in."""
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""Of a log with a journal before it; 1 is one that has none yet."""
+
 FOLDER_NAME: Final = "log"
 DATA_NAME: Final = "data.mdb"
 CUT_STATE: Final = b"cut"
 """Name of the state that holds the newest log position that was cut away (``counter``)."""
 
 _FORMAT_STATE: Final = b"format"
+_FORMAT_WITHOUT_JOURNAL: Final = 1
 PIECE_HEAD_BYTES: Final = 16
 _PIECE_VERSION: Final = 1
 _PIECE_HEAD: Final = struct.Struct("<B3xIQ")
@@ -245,6 +248,14 @@ class LogStore:
         if log:
             self._end_lsn = end_lsn
 
+    def leave_hole(self) -> None:
+        """The next commit may begin above the log's end; what lies between is damage."""
+        self._end_lsn = None
+
+    def note_journal(self) -> None:
+        """From now on a journal that is missing is damage; synced on return."""
+        self.state_put({_FORMAT_STATE: counter(FORMAT)})
+
     def state_put(self, states: Mapping[bytes, bytes]) -> None:
         """Puts named states in one transaction; synced on return."""
         self.put_commit((), state=states)
@@ -267,6 +278,11 @@ class LogStore:
             yield
 
     # --- Reading. ---
+
+    def has_journal(self) -> bool:
+        """Whether a journal was made before this log."""
+        value = self.state_get(_FORMAT_STATE)
+        return value is not None and counter_of(_FORMAT_STATE, value) == FORMAT
 
     def ends(self) -> tuple[int, int]:
         """``[first, end)`` of the log positions that pieces cover; ``(0, 0)`` when there is none.
@@ -470,10 +486,10 @@ class LogStore:
         if value is None:
             if self.ends() != (0, 0):
                 raise _refused(self.path, "it holds a log without a format number")
-            self.state_put({_FORMAT_STATE: counter(FORMAT)})
+            self.state_put({_FORMAT_STATE: counter(_FORMAT_WITHOUT_JOURNAL)})
             return
         found = counter_of(_FORMAT_STATE, value)
-        if found != FORMAT:
+        if found not in (FORMAT, _FORMAT_WITHOUT_JOURNAL):
             raise _refused(self.path, f"log format {found}; this version reads {FORMAT}")
 
     @contextlib.contextmanager

@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from sprawl._native import Page, Slice, build_window, cut_log, slot_of
+from sprawl._native import Page, Slice, build_window, slot_of
 from sprawl.clock import SECOND_NS, Clock
 from sprawl.errors import Conflict, DiskFailed, SprawlError, StartError
 from sprawl.limits import DISK_READERS_COUNT, LOWS_TAKEN_MAX, WINDOW_BYTES
+from sprawl.log.ahead import WriteAhead, open_journal
 from sprawl.log.catalogue import COLD_STATE, Catalogue, ColdRange
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.figures import DiskFigures
@@ -103,7 +104,7 @@ ReadCold = Callable[[ColdWant, Callable[[Page | None], None]], None]
 
 
 class Source:
-    """Commits of the engine, cut into values on the committer's thread."""
+    """Commits of the engine, taken on the committer's thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -114,9 +115,7 @@ class Source:
         if taken is None:
             return None
         first_lsn, parts, end_lsn, mark = taken
-        # Somebody may wait for a tick in which nothing was appended.
-        items = cut_log(first_lsn, parts) if end_lsn > first_lsn else ()
-        return Commit(items, end_lsn, mark)
+        return Commit(first_lsn, parts, end_lsn, mark)
 
 
 class DiskTier:
@@ -125,6 +124,7 @@ class DiskTier:
     def __init__(
         self,
         store: LogStore,
+        ahead: WriteAhead,
         windows: Windows,
         engine: KeptEngine,
         *,
@@ -157,6 +157,7 @@ class DiskTier:
         self._pool = ThreadPoolExecutor(DISK_READERS_COUNT, "sprawl-disk")
         self.committer: Final = Committer(
             store,
+            ahead,
             Source(engine),
             clock=clock,
             on_durable=self._on_durable,
@@ -458,6 +459,7 @@ def open_tier(
         directory, disk_bytes_max=disk_bytes_max, is_new=starts.with_log == 0, clock=clock
     )
     try:
+        journal = open_journal(store, starts)
         found = find_log(store, starts)
         catalogue = None if cloud_age_s is None else Catalogue(store)
         if catalogue is None and next(store.state_iter(COLD_STATE), None) is not None:
@@ -466,6 +468,8 @@ def open_tier(
                 "set SPRAWL_STORAGE_CLOUD_ENABLED=true with its endpoint and keys"
             )
         engine = new_engine(found.end_lsn)
+        # Before the log notes this start: a journal of an older one is then an old copy.
+        journal.begin(starts.number)
         restore(engine, store, found, starts.number, catalogue)
     except BaseException:
         store.close()
@@ -475,6 +479,7 @@ def open_tier(
         windows.append(window)
     tier = DiskTier(
         store,
+        WriteAhead(store, journal),
         windows,
         engine,
         start=starts.number,

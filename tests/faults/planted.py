@@ -5,11 +5,13 @@ In: a name. Out: for the model, code behind ``PLANTED_BUG`` in ``model_node``; f
 in the product; ``planted_node`` alone calls ``plant``.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sprawl import errors
+from tests.models.disk import journal_record
 
 # Defect: the scenario that finds it, and a part of what that scenario then says.
 MODEL_BUGS: Final[dict[str, tuple[str, str]]] = {
@@ -59,34 +61,56 @@ def _tick_ahead() -> None:
 
 
 def _commit_halved() -> None:
-    """Of commits of several pieces the last one is not written."""
-    from sprawl.log.store import LogStore
+    """Of what the journal holds at a start the last record is passed over."""
+    from sprawl.log import ahead
 
-    put = LogStore.put_commit
+    relevant = ahead.relevant
 
-    def halved(self: LogStore, log: Sequence[Any], *rest: Any, **named: Any) -> None:
-        end_lsn = self._tiled_end(log)
-        put(self, log[:-1] if len(log) > 1 else log, *rest, **named)
-        self._end_lsn = end_lsn if log else self._end_lsn
+    def halved(*args: Any) -> Any:
+        return relevant(*args)[:-1]
 
-    LogStore.put_commit = halved  # type: ignore[method-assign]
+    ahead.relevant = halved
 
 
 def _commit_skipped() -> None:
-    """Every 20th commit is told durable and never written."""
-    from sprawl.log.store import LogStore
+    """Every 20th record of the journal is told durable and never written."""
+    from sprawl.log.journal import Journal
 
-    put, count = LogStore.put_commit, 0
+    append, count = Journal.append, 0
 
-    def skipping(self: LogStore, log: Sequence[Any], *rest: Any, **named: Any) -> None:
+    def skipping(self: Journal, lsn: int, parts: Sequence[Any], size: int) -> None:
         nonlocal count
         count += 1
-        if log and count % 20 == 0:
-            self._end_lsn = self._tiled_end(log)
-            return
-        put(self, log, *rest, **named)
+        if count % 20:
+            append(self, lsn, parts, size)
 
-    LogStore.put_commit = skipping  # type: ignore[method-assign]
+    Journal.append = skipping  # type: ignore[method-assign]
+
+
+def _no_journal_sync() -> None:
+    """Records of the journal are written and not synced."""
+    import os
+
+    from sprawl.log import journal
+
+    class Unsynced:
+        def __init__(self, path: Any) -> None:
+            self._file = journal.JournalFile(path)
+            self._handle = os.open(path, os.O_RDWR)
+
+        def write(self, at: int, data: bytes) -> None:
+            self._file.write(at, data)
+
+        def append(self, at: int, salt: int, lsn: int, parts: Sequence[Any]) -> None:
+            os.pwrite(self._handle, journal_record(salt, lsn, b"".join(parts)), at)
+
+    opened = journal.Journal.__init__
+
+    def init(self: journal.Journal, path: Any) -> None:
+        opened(self, path)
+        self._file = Unsynced(path)  # type: ignore[assignment]
+
+    journal.Journal.__init__ = init  # type: ignore[method-assign]
 
 
 def _no_sync() -> None:
@@ -113,28 +137,31 @@ def _with_lmdb_options(**options: bool) -> None:
 
 def _sync_error_ignored() -> None:
     """A commit that failed is told durable, as if the next one would make up for it."""
-    from sprawl.log.store import LogStore
+    from sprawl.log.ahead import WriteAhead
 
-    _ignore(LogStore, errors.DiskFailed)
+    _ignore(WriteAhead, "put", errors.DiskFailed)
 
 
 def _full_acknowledged() -> None:
-    """A commit without room is told durable."""
+    """A commit without room is told durable; none goes into the journal, which has its room already."""
+    from sprawl.log.journal import Journal
     from sprawl.log.store import LogStore
 
-    _ignore(LogStore, errors.DiskFull)
+    def has_none(self: Journal, size: int) -> bool:
+        return False
+
+    Journal.has_room = has_none  # type: ignore[method-assign]
+    _ignore(LogStore, "put_commit", errors.DiskFull)
 
 
-def _ignore(store: Any, error: type[Exception]) -> None:
-    put = store.put_commit
+def _ignore(owner: Any, name: str, error: type[Exception]) -> None:
+    call = getattr(owner, name)
 
     def deaf(self: Any, *args: Any, **named: Any) -> None:
-        try:
-            put(self, *args, **named)
-        except error:
-            return
+        with contextlib.suppress(error):
+            call(self, *args, **named)
 
-    store.put_commit = deaf
+    setattr(owner, name, deaf)
 
 
 def _stuck_after_full() -> None:
@@ -194,8 +221,10 @@ def _start_empty() -> None:
 # The same as in the model, where the product has the seam for it.
 PRODUCT_BUGS: Final[dict[str, tuple[Callable[[], None], str]]] = {
     "answer-before-sync": (_answer_before_sync, "order"),
-    "no-sync": (_no_sync, "power"),
-    "no-meta-sync": (_no_meta_sync, "order"),
+    "no-journal-sync": (_no_journal_sync, "power"),
+    "no-journal-sync-in-order": (_no_journal_sync, "order"),
+    "no-sync": (_no_sync, "order-large"),
+    "no-meta-sync": (_no_meta_sync, "order-large"),
     "tick-ahead": (_tick_ahead, "order"),
     "commit-halved": (_commit_halved, "kill"),
     "commit-skipped": (_commit_skipped, "kill"),

@@ -163,6 +163,26 @@ def harm_files(kept: Kept) -> None:
 
 
 @pytest.mark.B1
+def test_a_bit_flipped_in_the_journal_of_a_dead_node_is_named(scene: Scene) -> None:
+    """All but the last record: a damaged one that nothing follows is taken for one cut off."""
+    kept = Kept(scene, is_clean=False)
+    journal = next(file for file in kept.files() if file.name == "journal")
+    content = journal.read_bytes()
+    acked = [e["msg_id"].encode() + b" " for e in kept.events if e.get("outcome") == "ok"]
+    places = sorted(at for at in map(content.find, acked) if at >= 0)
+    last = places[-1] - places[-1] % _PAGE_BYTES
+    earlier = [at for at in places if at < last - _PAGE_BYTES]
+    assert len(earlier) > 100, "the journal holds what was published last"
+    for _ in range(per_form(2, 10, 100)):
+        place = kept.scene.draw.choice(earlier) * 8 + kept.scene.draw.randrange(64)
+        fault = BitFlip(scene.history, scene.draw, place)
+        fault.start(journal)
+        outcome, report = kept.outcome()
+        assert outcome == "named", (outcome, place, report and report.lines())
+        kept.end(fault)
+
+
+@pytest.mark.B1
 def test_a_flipped_bit_is_never_served(scene: Scene) -> None:
     outcomes = flip_bits(scene, per_form(10, 1_000, 10_000))
     note_result("B1", "flipped bits, by what became of them", scene.seed, outcomes)
@@ -174,7 +194,7 @@ def flip_bits(scene: Scene, count: int) -> Counter[str]:
     draw = scene.draw
     outcomes: Counter[str] = Counter()
     wrong: list[object] = []
-    data = max(kept.files(), key=lambda file: written_ranges(file)[-1][1])
+    data = next(file for file in kept.files() if file.name == "data.mdb")
     left, single = count, count // 10
     while left:
         # What is flipped elsewhere may be refused, and then says nothing of other flips.

@@ -53,6 +53,12 @@ def _order(folder: Path, program: str, bug: str, seed: int) -> None:
         test_syscalls.trace_order(scene, 1_000)
 
 
+def _order_large(folder: Path, program: str, bug: str, seed: int) -> None:
+    with Scene(folder, folder / "data", seed, program=program, planted=bug) as scene:
+        # Above what the journal takes.
+        test_syscalls.trace_order(scene, 200, body_bytes=100_000)
+
+
 def _eio(folder: Path, program: str, bug: str, seed: int) -> None:
     with Scene(folder, folder / "data", seed, program=program, planted=bug) as scene:
         test_syscalls.fail_sync(scene, 1)
@@ -78,6 +84,7 @@ SCENARIOS: dict[str, Scenario] = {
     "kill": _kill,
     "power": _power,
     "order": _order,
+    "order-large": _order_large,
     "eio": _eio,
     "full": _full,
     "flips": _flips,

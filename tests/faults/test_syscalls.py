@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -94,9 +95,9 @@ def test_no_answer_leaves_before_its_sync_has_returned(scene: Scene) -> None:
     note_result("P6", "order of fdatasync and answer, by strace", scene.seed, figures)
 
 
-def trace_order(scene: Scene, goal: int) -> dict[str, object]:
+def trace_order(scene: Scene, goal: int, **plan: Any) -> dict[str, object]:
     """Traces ``goal`` answers; what was counted."""
-    workload = scene.begin(producers=32)
+    workload = scene.begin(producers=32, **plan)
     workload.wait_for(100)
     dsync = dsync_files(scene.node.pid)
     trace = SyscallTrace(scene.history, scene.folder / "trace")

@@ -68,6 +68,12 @@ def piece(lsn: int, body: bytes) -> tuple[bytes, bytes]:
     return struct.pack(">Q", lsn), head + body
 
 
+def journal_record(salt: int, lsn: int, log: bytes) -> bytes:
+    """A record of the journal."""
+    rest = struct.pack("<QQQ", salt, lsn, len(log)) + log
+    return xxhash.xxh3_64_intdigest(rest).to_bytes(8, "little") + rest
+
+
 def _value(section: int, count: int, body: bytes) -> bytes:
     return struct.pack("<BBHIQ", 1, section, 0, count, xxhash.xxh3_64_intdigest(body)) + body
 

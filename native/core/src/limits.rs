@@ -73,6 +73,8 @@ pub const UNSENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one value on disk: the payload of 16 pages of 4 KiB.
 pub const DISK_VALUE_BYTES_MAX: usize = 65_520;
+/// Log bytes of one record of the journal; a larger commit goes into LMDB at once, so that its bytes are written once.
+pub const JOURNAL_RECORD_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of log that one window covers, so that its entries hold positions in 32 bits with room to spare.
 pub const WINDOW_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Bytes of the state of one topic as `$sys.topics` holds it, so that it fits into one value of a snapshot.

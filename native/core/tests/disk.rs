@@ -181,6 +181,21 @@ fn an_envelope_over_many_values_is_put_together() {
 }
 
 #[test]
+fn a_scan_may_begin_at_any_envelope_of_a_value() {
+    let (log, places) = log_of(0, &[500; 400]);
+    let values = values_of(0, &log, &places, 400);
+    assert!(values.len() > 2);
+    for (number, &(start, _)) in places.iter().enumerate().step_by(37) {
+        let at_or_below =
+            values.iter().rposition(|(key, _)| u64::from_be_bytes(key[..].try_into().unwrap()) <= start);
+        let (events, whole) = scanned(start, &values[at_or_below.unwrap()..].to_vec());
+        assert_eq!(whole, places[number..]);
+        check_tiling(start, log.len() as u64, &events, &whole);
+        assert!(events.iter().all(|event| matches!(event, Event::Whole { .. })), "{events:?}");
+    }
+}
+
+#[test]
 fn a_length_that_later_values_contradict_is_not_waited_for() {
     let (log, places) = log_of(0, &[60_000; 20]);
     let mut values = values_of(0, &log, &places, 20);

@@ -13,6 +13,7 @@ from sprawl.clock import SystemClock
 from sprawl.errors import DiskFailed, DiskFull, SprawlError, Unavailable
 from sprawl.limits import LOG_DELETES_MAX, LOG_JOBS_MAX
 from sprawl.log.committer import Commit, Committer
+from sprawl.log.journal import Buffer
 from sprawl.log.store import Item, LogStore
 from tests.models.disk import piece
 
@@ -36,14 +37,13 @@ class FakeSource:
 
     def take_commit(self, bytes_max: int) -> Commit | None:
         self.takes += 1
-        items: list[Item] = []
-        taken, tick = 0, 0
-        while self._ticks and (not items or taken + len(self._ticks[0][1]) <= bytes_max):
+        parts: list[Buffer] = []
+        first, tick = self.lsn, 0
+        while self._ticks and (not parts or self.lsn - first + len(self._ticks[0][1]) <= bytes_max):
             tick, data = self._ticks.popleft()
-            items.append(piece(self.lsn, data))
+            parts.append(data)
             self.lsn += len(data)
-            taken += len(data)
-        return Commit(items, self.lsn, tick, len(items)) if items else None
+        return Commit(first, parts, self.lsn, tick, len(parts)) if parts else None
 
 
 class HeldStore(LogStore):
@@ -79,6 +79,23 @@ class HeldStore(LogStore):
         self.puts.append((len(log), len(index)))
 
 
+class PlainLog:
+    """A log that is the store alone: a value for each part."""
+
+    def __init__(self, store: LogStore) -> None:
+        self._store = store
+
+    def put(self, first_lsn: int, parts: Sequence[Buffer]) -> None:
+        items = []
+        for part in parts:
+            items.append(piece(first_lsn, bytes(part)))
+            first_lsn += len(part)
+        self._store.put_commit(items)
+
+    def settle(self) -> None:
+        pass
+
+
 class House:
     """A committer with its store and source, and what it called, in order."""
 
@@ -90,6 +107,7 @@ class House:
         self._changed = asyncio.Event()
         self.committer = Committer(
             self.store,
+            PlainLog(self.store),
             self.source,
             clock=SystemClock(),
             on_durable=self._on_durable,

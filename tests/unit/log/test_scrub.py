@@ -1,29 +1,36 @@
 """The scrubber over a real log: bits that flipped are found, and an index is built again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import lmdb
 import pytest
 
-from sprawl._native import all_entries, build_window, encode_batch, encode_envelope
+from sprawl._native import all_entries, build_window
 from sprawl.clock import SystemClock
 from sprawl.errors import SprawlError
 from sprawl.log.committer import Commit, Committer
+from sprawl.log.journal import Buffer
 from sprawl.log.scrub import Scrubber
 from sprawl.log.store import LogStore
 from sprawl.log.windows import Window, Windows, window_of
 from tests.models.disk import piece
+from tests.models.log import TOPIC, envelopes
 
 T = TypeVar("T")
-TOPIC = 77
 FAST = 1e12
 
 
 class NoSource:
     """Nothing to commit."""
+
+    def put(self, first_lsn: int, parts: Sequence[Buffer]) -> None:
+        raise AssertionError("nothing is committed")
+
+    def settle(self) -> None:
+        pass
 
     def take_commit(self, bytes_max: int) -> Commit | None:
         return None
@@ -33,37 +40,14 @@ def _fail(error: SprawlError) -> None:
     raise AssertionError(f"the disk failed: {error}")
 
 
-def _envelopes(count: int) -> list[bytes]:
-    """Batches of two records at offsets 0, 2, 4 and so on."""
-    made = []
-    for at in range(count):
-        batch = bytearray(
-            encode_batch([(None, b"v" * 100, None, 1_000), (None, b"w", None, 1_000)])
-        )
-        batch[0:8] = (2 * at).to_bytes(8, "big")
-        made.append(
-            encode_envelope(
-                bytes(batch),
-                slot=3,
-                epoch=1,
-                partition=0,
-                sequence=at,
-                topic_id=TOPIC,
-                append_ns=1_000 + at,
-                records_count=2,
-            )
-        )
-    return made
-
-
-def _made(directory: Path, envelopes: list[bytes]) -> Window:
+def _made(directory: Path, whole: list[bytes]) -> Window:
     """A log of one window; its pieces are one envelope each."""
     with LogStore(directory, disk_bytes_max=0, is_new=True, clock=SystemClock()) as store:
         lsn = 0
-        for data in envelopes:
+        for data in whole:
             store.put_commit([piece(lsn, data)])
             lsn += len(data)
-        header, items = build_window(0, envelopes, True)
+        header, items = build_window(0, whole, True)
         store.put_commit((), items)
     return window_of(header)
 
@@ -86,9 +70,11 @@ async def _scrubbed(
     with LogStore(directory, disk_bytes_max=0, is_new=False, clock=SystemClock()) as store:
         windows = Windows(store)
         windows.append(window)
+        source = NoSource()
         committer = Committer(
             store,
-            NoSource(),
+            source,
+            source,
             clock=SystemClock(),
             on_durable=lambda *_: None,
             on_full=lambda _: None,
@@ -104,12 +90,12 @@ async def _scrubbed(
 
 
 async def test_a_sound_log_is_read_whole_and_nothing_is_said(tmp_path: Path) -> None:
-    envelopes = _envelopes(20)
-    window = _made(tmp_path, envelopes)
+    whole = envelopes(20)
+    window = _made(tmp_path, whole)
 
     async def look(scrubber: Scrubber, _: LogStore) -> None:
         await scrubber.round(FAST)
-        assert scrubber.bytes >= sum(map(len, envelopes))
+        assert scrubber.bytes >= sum(map(len, whole))
         assert (scrubber.damaged, scrubber.damaged_count, scrubber.rebuilt_count) == ([], 0, 0)
 
     await _scrubbed(tmp_path, window, look)
@@ -118,11 +104,11 @@ async def test_a_sound_log_is_read_whole_and_nothing_is_said(tmp_path: Path) -> 
 async def test_a_flipped_bit_is_reported_once_with_its_offsets(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    envelopes = _envelopes(20)
-    window = _made(tmp_path, envelopes)
-    bad = bytearray(envelopes[7])
+    whole = envelopes(20)
+    window = _made(tmp_path, whole)
+    bad = bytearray(whole[7])
     bad[-5] ^= 0x10
-    key, value = piece(sum(map(len, envelopes[:7])), bytes(bad))
+    key, value = piece(sum(map(len, whole[:7])), bytes(bad))
     _overwrite(tmp_path, b"log", key, value)
 
     async def look(scrubber: Scrubber, _: LogStore) -> None:
@@ -139,7 +125,7 @@ async def test_a_flipped_bit_is_reported_once_with_its_offsets(
 
 @pytest.mark.parametrize("section", [0, 1, 2, 3])
 async def test_a_damaged_index_is_built_again_from_the_log(tmp_path: Path, section: int) -> None:
-    window = _made(tmp_path, _envelopes(20))
+    window = _made(tmp_path, envelopes(20))
     prefix = (0).to_bytes(8, "big") + bytes([section])
     with LogStore(tmp_path, disk_bytes_max=0, is_new=False, clock=SystemClock()) as store:
         before = dict(store.index_iter())

@@ -10,6 +10,7 @@
 mod bloom;
 mod entries;
 mod index;
+mod journal;
 mod piece;
 mod scan;
 mod snapshot;
@@ -19,6 +20,7 @@ mod window;
 pub use bloom::{place as bloom_place, Bloom, Place};
 pub use entries::{PartitionEntries, PartitionEntry, SlotEntries, SlotEntry};
 pub use index::{check_value, Header, Key, Section};
+pub use journal::{begun as journal_begun, record as journal_record, whole as journal_whole};
 pub use piece::{cut, Piece, PIECE_BYTES_MAX, PIECE_HEADER_LEN};
 pub use scan::{Claim, Event, Scan};
 pub use snapshot::{entries as snapshot_entries, pack as snapshot_pack, State};

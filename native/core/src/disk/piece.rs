@@ -57,6 +57,13 @@ impl<'a> Piece<'a> {
         Ok(Self { lsn, first: (first != NONE).then_some(first), bytes })
     }
 
+    /// What of it lies from `lsn` on, where an envelope begins.
+    #[must_use]
+    pub fn from(self, lsn: u64) -> Self {
+        assert!(self.lsn <= lsn && lsn < self.end(), "{lsn} is outside of the piece at {}", self.lsn);
+        Self { lsn, first: Some(0), bytes: &self.bytes[(lsn - self.lsn) as usize..] }
+    }
+
     /// Position after the last byte.
     pub fn end(&self) -> u64 {
         self.lsn + self.bytes.len() as u64

@@ -94,6 +94,8 @@ struct Lost {
 
 /// Reads a log from a position that begins an envelope.
 pub struct Scan {
+    /// Where it begins.
+    begin: u64,
     /// Position of the next byte to come.
     next: u64,
     /// End of all values that were seen, good or not.
@@ -114,6 +116,7 @@ impl Scan {
     /// A scan that begins at `first_lsn`; `verify_batches` checks each batch's CRC32C too.
     pub fn new(first_lsn: u64, verify_batches: bool) -> Self {
         Self {
+            begin: first_lsn,
             next: first_lsn,
             seen: first_lsn,
             at: first_lsn,
@@ -148,6 +151,8 @@ impl Scan {
     ) {
         let piece = match Piece::parse(key, value) {
             Ok(piece) if piece.lsn >= self.next => piece,
+            // The first one may begin before the scan does: windows end where a value goes on.
+            Ok(piece) if self.next == self.begin && piece.end() > self.begin => piece.from(self.begin),
             refused => {
                 let reason = match refused {
                     Ok(piece) => format!("log value at {} begins before {}", piece.lsn, self.next),
