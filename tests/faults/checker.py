@@ -138,7 +138,8 @@ def check(events: Iterable[Event], *, allows_damage: bool = False) -> Report:
 def _check(events: Iterable[Event], allows_damage: bool) -> Report:
     report = Report()
     history = _sort_out(events, report)
-    crashes = [f["t"] for f in history.faults if f["fault"] in _CRASHES and f["phase"] == "start"]
+    # Until a process is dead it acknowledges, also after the decision to end it.
+    crashes = [f["t"] for f in history.faults if f["fault"] in _CRASHES and f["phase"] == "done"]
     last_crash = max(crashes, default=-1)
     reasons = _ALLOWED_GAPS | ({"damaged"} if allows_damage else set())
     for (topic, number), partition in history.partitions.items():
@@ -215,6 +216,7 @@ class _Check:
     offset_of: dict[str, int] = field(default_factory=dict)
     final: set[int] = field(default_factory=set)
     gaps: list[tuple[int, int]] = field(default_factory=list)
+    lost_tails: list[tuple[int, int]] = field(default_factory=list)
     t_final: int = -1
     # What was read at an offset before ``t_known``.
     known: dict[int, list[Any]] = field(default_factory=dict)
@@ -293,6 +295,8 @@ class _Check:
             self.report.figures[f"gaps {reason}"] += 1
             if reason in self.gap_reasons:
                 self.gaps.append((first, end))
+            elif reason == "lost_tail":
+                self.lost_tails.append((first, end))
         if poll.get("final"):
             self.final.update(entry[0] for entry in seen)
             self.t_final = max(self.t_final, poll["t_ret"])
@@ -331,7 +335,10 @@ class _Check:
             self.report.figures["removed, named by a gap"] += 1
             return
         if publish.reached == "memory" and publish.t_inv <= self.last_crash:
-            self.report.figures["lost at memory, allowed"] += 1
+            if any(first <= publish.offset < end for first, end in self.lost_tails):
+                self.report.figures["lost at memory, allowed"] += 1
+            else:
+                self._say("lost-unnamed", f"{publish.msg_id} {publish.offset}, in no gap")
             return
         check = "lost-middle" if is_middle else "lost-write"
         self._say(check, f"{publish.msg_id} acknowledged at {publish.reached}, {publish.offset}")

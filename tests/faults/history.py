@@ -16,6 +16,7 @@ Events, absent members are unknown or do not apply:
 a partition at ``t_inv``, at ``level``). ``seen`` is ``[[offset, msg_id, hash, attempt], …]``,
 ``gaps`` is ``[[first, end, reason], …]``, ``assignment`` counts the times a reader began anew,
 ``final`` marks the last read of all, ``up_to_date`` that it came to the end of the partition.
+``phase`` is start, done (it has happened: a process that it ended is dead) or stop.
 """
 
 import os
@@ -66,7 +67,7 @@ class History:
         assert os.write(self._handle, line) == len(line), "the history's disk is full"
 
     def fault(self, fault: str, target: str, phase: str) -> None:
-        """Appends that a fault began (``start``) or ended (``stop``)."""
+        """Appends that a fault began (``start``), has happened (``done``) or ended (``stop``)."""
         self.write({"t": now(), "fault": fault, "target": target, "phase": phase})
 
     def close(self) -> None:

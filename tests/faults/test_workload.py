@@ -111,7 +111,7 @@ def test_every_damage_is_one_and_is_undone(history: History, file: Path, tmp_pat
         fault.stop()
         assert file.read_bytes() == before and other.read_bytes() == b"other", fault
     phases = [(e["fault"], e["phase"]) for e in read_events(history.path)]
-    assert phases == [(type(f).__name__, p) for f in cases for p in ("start", "stop")]
+    assert phases == [(type(f).__name__, p) for f in cases for p in ("start", "done", "stop")]
 
 
 @pytest.mark.needs("power-cut")
