@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,9 +17,9 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(3_600)]
 _ACKS_MAX = per_form(400, 1_000, 10_000)
 
 
-def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> dict[str, object]:
+def cycles(scene: Scene, fault: Fault[NodeProcess], count: int, **plan: Any) -> dict[str, object]:
     """Breaks a working node ``count`` times, then judges; what was counted."""
-    workload = scene.begin()
+    workload = scene.begin(**plan)
     slowest_s = 0.0
     for _ in range(count):
         workload.wait_for(scene.draw.randint(1, _ACKS_MAX))
