@@ -11,14 +11,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults.checker import SECOND, check
+from tests.faults.checker import SECOND, Report
+from tests.faults.checker import check as check_records
 from tests.faults.good_history import good_history
-from tests.faults.history import History, now, outcome_of, read_events, write_events
+from tests.faults.history import (
+    History,
+    now,
+    outcome_of,
+    read_events,
+    record_of,
+    write_events,
+)
 
 Event = dict[str, Any]
 Mutation = Callable[[list[Event], random.Random], None]
 SEEDS = range(5)
 _ROOT = Path(__file__).resolve().parents[2]
+
+
+def check(events: list[Event], *, allows_damage: bool = False) -> Report:
+    return check_records(map(record_of, events), allows_damage=allows_damage)
 
 
 def acked(events: list[Event]) -> list[Event]:
@@ -118,7 +130,7 @@ def show_two_at_one_offset(events: list[Event], draw: random.Random) -> None:
 
 
 def acknowledge_without_offset(events: list[Event], draw: random.Random) -> None:
-    draw.choice(acked(events))["offset"] = None
+    del draw.choice(acked(events))["offset"]
 
 
 def flip_a_hash_at_the_end(events: list[Event], draw: random.Random) -> None:
