@@ -6,12 +6,13 @@ where it can be taken away, and twice does nothing; no fault syncs what it is ab
 process acknowledged before it died was sent before the line ``done``, whatever came after ``start``.
 """
 
+import contextlib
 import errno
 import os
 import random
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -54,6 +55,15 @@ class Fault(Generic[T]):
                 self._note("done")
             self._note("stop")
             self._name = ""
+
+    @contextlib.contextmanager
+    def active(self, target: T) -> Iterator[None]:
+        """It is there inside the block, and gone behind it, whatever happened."""
+        self.start(target)
+        try:
+            yield
+        finally:
+            self.stop()
 
     def _note(self, phase: str) -> None:
         self._history.fault(type(self).__name__, self._name, phase)
@@ -143,12 +153,25 @@ class _Injected(_Traced):
 
 
 class SyscallKill(_Injected):
-    """SIGKILL when the ``nth`` of these calls is entered."""
+    """SIGKILL when the ``nth`` of these calls is entered, of each kind and thread.
+
+    ``watched`` are calls that are in the trace beside them.
+    """
 
     def __init__(
-        self, history: History, trace: Path, calls: str, nth: int, paths: Sequence[Path] = ()
+        self,
+        history: History,
+        trace: Path,
+        calls: str,
+        nth: int,
+        paths: Sequence[Path] = (),
+        watched: Sequence[str] = (),
     ) -> None:
         super().__init__(history, trace, calls, f"signal=KILL:when={nth}", paths)
+        self._watched = watched
+
+    def _options(self) -> list[str]:
+        return [*super()._options(), "-e", f"trace={','.join([self._calls, *self._watched])}"]
 
 
 class SyscallError(_Injected):

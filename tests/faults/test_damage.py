@@ -58,7 +58,7 @@ class Kept:
         else:
             scene.node.kill()
         self.events: list[Event] = list(read_events(scene.history.path))
-        self._records = [record_of(event) for event in self.events]
+        self.records = [record_of(event) for event in self.events]
         self._whole = scene.folder / "whole"
         copy_tree(scene.directory, self._whole)
 
@@ -91,7 +91,7 @@ class Kept:
         with History(read) as history:
             Workload(node.port, history, self.workload.plan).final_read()
         found = list(read_events(read))
-        report = check(chain(self._records, map(record_of, found)), allows_damage=True)
+        report = check(chain(self.records, map(record_of, found)), allows_damage=True)
         if report.counts.keys() - WARNINGS:
             return "wrong", report
         is_named = any(gap[2] == "damaged" for e in found for gap in e["gaps"])
