@@ -289,7 +289,7 @@ impl Edge {
         let index = self.log.topic_to_publish(topic.as_bytes(), now_ns)?;
         let done = publish(self, index);
         if self.log.topics().known() > before {
-            self.log.withdraw_topic(index);
+            self.log.settle_topic(index, now_ns);
         }
         done
     }
