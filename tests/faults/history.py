@@ -68,8 +68,12 @@ class History:
 
     def write(self, event: Event) -> None:
         """Appends one event; the kernel has it on return."""
-        line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
-        assert os.write(self._handle, line) == len(line), "the history's disk is full"
+        self.write_all([event])
+
+    def write_all(self, events: Iterable[Event]) -> None:
+        """Appends events that one answer told; the kernel has them on return."""
+        lines = b"".join(orjson.dumps(e, option=orjson.OPT_APPEND_NEWLINE) for e in events)
+        assert os.write(self._handle, lines) == len(lines), "the history's disk is full"
 
     def fault(self, fault: str, target: str, phase: str) -> None:
         """Appends that a fault began (``start``), has happened (``done``) or ended (``stop``)."""
