@@ -13,7 +13,7 @@ from sprawl._native import Page
 from sprawl.errors import LogDamaged
 from sprawl.limits import DISK_PAGE_BATCHES_MAX, DISK_PAGE_BYTES
 from sprawl.log.store import Damage, LogStore
-from sprawl.log.windows import Located, Windows
+from sprawl.log.windows import IndexDamaged, Located, Windows
 
 _log: Final = logging.getLogger("sprawl.log")
 
@@ -21,15 +21,18 @@ Want = tuple[int, int, int, int, int]
 """Topic id, partition, offset, append time (0: from the offset), offset where memory begins."""
 
 
-def read_page(store: LogStore, windows: Windows, want: Want) -> Page:
+def read_page(store: LogStore, windows: Windows, want: Want, *, is_last: bool = True) -> Page:
     """The batches that ``want`` asks for, as many as a page takes.
 
-    Where an index or the store itself is damaged, all that was asked for is a gap. Raises DiskFailed
-    when the disk cannot be read.
+    Where an index or the store itself is damaged, all that was asked for is a gap; unless the read
+    ``is_last``, a damaged index raises IndexDamaged instead, so that it can be built again. Raises
+    DiskFailed when the disk cannot be read.
     """
     try:
         return _read_page(store, windows, want)
     except LogDamaged as error:
+        if isinstance(error, IndexDamaged) and not is_last:
+            raise
         topic_id, partition, offset, _, end = want
         _log.error(
             "damaged log: topic id %x, partition %d, offsets %d to %d cannot be found: %s",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from sprawl._native import Page, Slice, build_window, cut_log
 from sprawl.clock import SECOND_NS, Clock
 from sprawl.errors import Conflict, DiskFailed, SprawlError
-from sprawl.limits import DISK_READERS_COUNT, LOWS_TAKEN_MAX, WINDOW_BYTES
+from sprawl.limits import DISK_READERS_COUNT, LOWS_TAKEN_MAX, MEND_TIMEOUT_S, WINDOW_BYTES
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.figures import DiskFigures
 from sprawl.log.keeping import Engine as Keeping_
@@ -29,7 +29,7 @@ from sprawl.log.recovery import find_log, log_end, restore
 from sprawl.log.scrub import Scrubber
 from sprawl.log.starts import Starts, start_state
 from sprawl.log.store import LogStore
-from sprawl.log.windows import Window, Windows, window_of
+from sprawl.log.windows import IndexDamaged, Window, Windows, window_of
 
 if TYPE_CHECKING:
     # A shape that only the stub has.
@@ -161,6 +161,7 @@ class DiskTier:
         self.scrubber: Final = Scrubber(store, windows, self.committer, run=self._run)
         self._sealed_event = asyncio.Event()
         self._compaction: asyncio.Task[int] | None = None
+        self._mending: set[asyncio.Task[Page]] = set()
 
     def start(self, listener: Listener) -> None:
         """Connects the listener and starts to commit."""
@@ -172,6 +173,8 @@ class DiskTier:
         """Commits what is there; False when something was left. Nothing is appended any more."""
         if self._compaction is not None:
             self._compaction.cancel()
+        for mending in tuple(self._mending):
+            mending.cancel()
         while lows := self._engine.take_lows(LOWS_TAKEN_MAX):
             self.committer.submit((), lambda: None, state=low_states(lows))
         is_drained = await self.committer.stop()
@@ -258,21 +261,35 @@ class DiskTier:
         self._seal(1)
 
     def read(self, want: Want, done: Callable[[Page | None], None]) -> None:
-        """Reads a page on a pool thread and calls ``done`` in the loop; None when it failed."""
-        future = self._pool.submit(read_page, self.store, self.windows, want)
+        """Reads a page on a pool thread and calls ``done`` in the loop; None when it failed.
+
+        A read that meets a damaged index waits until that is built again.
+        """
+        future = self._pool.submit(read_page, self.store, self.windows, want, is_last=False)
 
         def finished(_: object) -> None:
-            self._loop.call_soon_threadsafe(done, self._page_of(future))
+            self._loop.call_soon_threadsafe(self._give, want, future, done)
 
         future.add_done_callback(finished)
 
-    def _page_of(self, future: Future[Page]) -> Page | None:
-        if future.cancelled():
-            return None
-        if error := future.exception():
-            _log.error("the disk tier cannot be read: %s", error, exc_info=error)
-            return None
-        return future.result()
+    def _give(self, want: Want, future: Future[Page], done: Callable[[Page | None], None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, IndexDamaged):
+            mending = self._loop.create_task(self._mended(want, error.window), name="log.mend")
+            self._mending.add(mending)
+            mending.add_done_callback(self._mending.discard)
+            mending.add_done_callback(lambda task: done(_page_of(task)))
+        else:
+            done(_page_of(future))
+
+    async def _mended(self, want: Want, window: Window) -> Page:
+        """The page, once the index of a window was built again; a gap where that cannot be."""
+        try:
+            async with asyncio.timeout(MEND_TIMEOUT_S):
+                await self.scrubber.mend(window)
+        except (SprawlError, TimeoutError) as error:
+            _log.error("index of window %d is not built again: %r", window.first_lsn, error)
+        return await self._run(lambda: read_page(self.store, self.windows, want))
 
     def _on_durable(self, end_lsn: int, mark: int) -> None:
         assert self._listener is not None
@@ -338,6 +355,15 @@ class DiskTier:
         self._is_sealing = False
         self._sealed_event.set()
         self._seal(self._window_bytes)
+
+
+def _page_of(read: "Future[Page] | asyncio.Task[Page]") -> Page | None:
+    if read.cancelled():
+        return None
+    if error := read.exception():
+        _log.error("the disk tier cannot be read: %s", error, exc_info=error)
+        return None
+    return read.result()
 
 
 def _log_failure(task: "asyncio.Task[int]") -> None:
