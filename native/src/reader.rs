@@ -10,6 +10,7 @@ use sprawl_core::edge::page::{self, Want};
 use sprawl_core::edge::reader::Pulled;
 use sprawl_core::edge::{Edge, Progress, Waiting};
 use sprawl_core::http::response;
+use sprawl_core::problem::{Code, Problem};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Batches from this size on leave the ring without a copy; below it one copy is cheaper than three buffers.
@@ -157,6 +158,16 @@ impl Reader {
         inner.take_out(py)
     }
 
+    fn refuse<'py>(&self, py: Python<'py>, now_ns: i64) -> Option<Bound<'py, PyBytes>> {
+        let mut inner = self.engine.get().lock();
+        let mut out = std::mem::take(&mut inner.out);
+        let problem = Problem::new(Code::Busy, "a colder tier cannot be read now");
+        inner.edge.refuse_fetch(&self.lock().waiting, &problem, now_ns, &mut out);
+        inner.edge.stats.bytes_out += out.len() as u64;
+        inner.out = out;
+        inner.take_out(py)
+    }
+
     fn adopt(&self, topics: Vec<u32>) -> PyResult<bool> {
         let inner = self.engine.get().lock();
         let mut state = self.lock();
@@ -244,17 +255,22 @@ impl Reader {
 #[pyclass(frozen, module = "sprawl._native")]
 pub struct Page {
     pub inner: Arc<page::Page>,
+    /// Whether it came from the cloud.
+    #[pyo3(get)]
+    is_cold: bool,
 }
 
 #[pymethods]
 impl Page {
     #[new]
+    #[pyo3(signature = (want, end, parts, gaps, *, is_cold = false))]
     fn new(
         py: Python<'_>,
         want: WantTuple,
         end: u64,
         parts: Vec<PyBackedBytes>,
         gaps: Vec<(u64, u64)>,
+        is_cold: bool,
     ) -> PyResult<Self> {
         let (topic_id, partition, offset, since_ns, until) = want;
         let want = Want { topic_id, partition, offset, since_ns, end: until };
@@ -264,7 +280,7 @@ impl Page {
             page::Page::new(&want, end, bytes, gaps)
         });
         let inner = made.map_err(PyValueError::new_err)?;
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), is_cold })
     }
 
     #[getter]

@@ -11,12 +11,14 @@ mod columns;
 mod manifest;
 mod read;
 mod schema;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use manifest::{Cover, Group, Located, Manifest, PartitionRange, Seek};
 pub use read::{page, ColdPage};
+pub use slots::SlotPieces;
 pub use write::{build, Bounds, Segment, Segments, Topic};
 
 use crate::problem::{Code, Problem};
