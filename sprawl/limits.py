@@ -358,6 +358,8 @@ SCRUB_BYTES_PER_S: Final = 8 * MIB
 SCRUB_PAUSE_S: Final = 3_600.0
 # Seconds after the start at which the first round begins.
 SCRUB_START_S: Final = 60.0
+# Seconds that a read waits for a damaged index to be built again.
+MEND_TIMEOUT_S: Final = 20.0
 # Damaged ranges that are listed; all are counted.
 DAMAGED_LISTED_MAX: Final = 100
 # Seconds that a request waits for a compaction.

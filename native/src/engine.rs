@@ -661,6 +661,8 @@ impl Engine {
             ("duplicates", counted.duplicates),
             ("evicted_messages", counted.evicted_records),
             ("retired_messages", counted.retired_records),
+            ("disk_behind", counted.behind),
+            ("disk_without_room", counted.without_room),
             ("bytes_in", stats.bytes_in),
             ("bytes_out", stats.bytes_out),
             ("publish_requests", stats.publish_requests),

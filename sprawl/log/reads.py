@@ -17,7 +17,7 @@ from sprawl.errors import LogDamaged
 from sprawl.limits import DISK_PAGE_BATCHES_MAX, DISK_PAGE_BYTES
 from sprawl.log.catalogue import ColdRange
 from sprawl.log.store import Damage, LogStore
-from sprawl.log.windows import Located, Windows
+from sprawl.log.windows import IndexDamaged, Located, Windows
 
 _log: Final = logging.getLogger("sprawl.log")
 
@@ -54,14 +54,20 @@ class Parts:
 
 
 def read_page(
-    store: LogStore, windows: Windows, want: Want, find_cold: FindCold | None = None
+    store: LogStore,
+    windows: Windows,
+    want: Want,
+    find_cold: FindCold | None = None,
+    *,
+    is_last: bool = True,
 ) -> Page | ColdWant:
     """The batches that ``want`` asks for, as many as a page takes, or where in the cloud they are.
 
-    Where an index or the store itself is damaged, all that was asked for is a gap. Raises DiskFailed
-    when the disk cannot be read.
+    Where an index or the store itself is damaged, all that was asked for is a gap; unless the read
+    ``is_last``, a damaged index raises IndexDamaged instead, so that it can be built again. Raises
+    DiskFailed when the disk cannot be read.
     """
-    found = read_parts(store, windows, want, find_cold, DISK_PAGE_BYTES)
+    found = read_parts(store, windows, want, find_cold, DISK_PAGE_BYTES, is_last=is_last)
     if isinstance(found, ColdWant):
         return found
     gaps = found.gaps + [
@@ -82,6 +88,8 @@ def read_parts(
     want: Want,
     find_cold: FindCold | None,
     bytes_max: int,
+    *,
+    is_last: bool = True,
 ) -> Parts | ColdWant:
     """The same, at most ``bytes_max`` (one batch at least), before the batches are verified."""
     while True:
@@ -89,6 +97,8 @@ def read_parts(
         try:
             found = _read_parts(store, windows, want, find_cold, bytes_max)
         except LogDamaged as error:
+            if isinstance(error, IndexDamaged) and not is_last:
+                raise
             topic_id, partition, offset, _, end = want
             _log.error(
                 "damaged log: topic id %x, partition %d, offsets %d to %d cannot be found: %s",

@@ -8,6 +8,7 @@ docs/design/disk.md.
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import takewhile
 from typing import Final, Protocol, TypeVar
@@ -51,6 +52,8 @@ class Scrubber:
         self._committer = committer
         self._run = run
         self._known: set[tuple[int, int]] = set()
+        # Many reads meet one damaged window. A round may do so as well: to build it twice is harmless.
+        self._is_mending = asyncio.Lock()
 
     async def run(self) -> None:
         """Verifies everything, waits, and begins again."""
@@ -62,14 +65,23 @@ class Scrubber:
     async def round(self, bytes_per_s: float) -> None:
         """Verifies every window that is there now."""
         for window in self._windows.all:
-            ranges = await self._bad_ranges(window, bytes_per_s)
-            if not self._is_kept(window):
-                continue
-            if fresh := [r for r in ranges if (window.first_lsn, r[0]) not in self._known]:
-                self._known |= {(window.first_lsn, start) for start, _, _ in fresh}
-                await self._report(window, fresh)
-            if await self._run(lambda: self._has_bad_index(window)):  # noqa: B023
-                await self._rebuild(window, ranges)
+            await self._verify(window, bytes_per_s)
+
+    async def mend(self, window: Window) -> None:
+        """Builds the index of a window again at once, when a read has found it damaged."""
+        async with self._is_mending:
+            if self._is_kept(window) and await self._run(lambda: self._has_bad_index(window)):
+                await self._verify(window, math.inf)
+
+    async def _verify(self, window: Window, bytes_per_s: float) -> None:
+        ranges = await self._bad_ranges(window, bytes_per_s)
+        if not self._is_kept(window):
+            return
+        if fresh := [r for r in ranges if (window.first_lsn, r[0]) not in self._known]:
+            self._known |= {(window.first_lsn, start) for start, _, _ in fresh}
+            await self._report(window, fresh)
+        if await self._run(lambda: self._has_bad_index(window)):
+            await self._rebuild(window, ranges)
 
     async def _bad_ranges(self, window: Window, bytes_per_s: float) -> list[tuple[int, int, str]]:
         """Positions of a window that hold no whole batch, with the reason."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from sprawl._native import Page, Slice, build_window, slot_of
 from sprawl.clock import SECOND_NS, Clock
 from sprawl.errors import Conflict, DiskFailed, SprawlError, StartError
-from sprawl.limits import DISK_READERS_COUNT, LOWS_TAKEN_MAX, WINDOW_BYTES
+from sprawl.limits import DISK_READERS_COUNT, LOWS_TAKEN_MAX, MEND_TIMEOUT_S, WINDOW_BYTES
 from sprawl.log.ahead import WriteAhead, open_journal
 from sprawl.log.catalogue import COLD_STATE, Catalogue, ColdRange
 from sprawl.log.committer import Commit, Committer
@@ -32,7 +32,7 @@ from sprawl.log.retention import ColdSpan
 from sprawl.log.scrub import Scrubber
 from sprawl.log.starts import Starts, start_state
 from sprawl.log.store import LogStore
-from sprawl.log.windows import Window, Windows, window_of
+from sprawl.log.windows import IndexDamaged, Window, Windows, window_of
 
 if TYPE_CHECKING:
     # A shape that only the stub has.
@@ -181,6 +181,7 @@ class DiskTier:
         self._durable_lsn = 0
         self._durable: list[tuple[int, asyncio.Future[None]]] = []
         self._compaction: asyncio.Task[int] | None = None
+        self._mending: set[asyncio.Task[Page | ColdWant]] = set()
 
     def start(self, listener: Listener) -> None:
         """Connects the listener and starts to commit."""
@@ -192,6 +193,8 @@ class DiskTier:
         """Commits what is there; False when something was left. Nothing is appended any more."""
         if self._compaction is not None:
             self._compaction.cancel()
+        for mending in tuple(self._mending):
+            mending.cancel()
         while lows := self._engine.take_lows(LOWS_TAKEN_MAX):
             self.committer.submit((), lambda: None, state=low_states(lows))
         is_drained = await self.committer.stop()
@@ -281,14 +284,20 @@ class DiskTier:
         self._read_cold = read_cold
 
     def read(self, want: Want, done: Callable[[Page | None], None]) -> None:
-        """Reads a page on a pool thread and calls ``done`` in the loop; None when it failed."""
-        find_cold = None if self.catalogue is None else self._find_cold
-        future = self._pool.submit(read_page, self.store, self.windows, want, find_cold)
+        """Reads a page on a pool thread and calls ``done`` in the loop; None when it failed.
+
+        A read that meets a damaged index waits until that is built again.
+        """
+        future = self._pool.submit(self._look_up, want, is_last=False)
 
         def finished(_: object) -> None:
-            self._loop.call_soon_threadsafe(self._read, future, done)
+            self._loop.call_soon_threadsafe(self._read, want, future, done)
 
         future.add_done_callback(finished)
+
+    def _look_up(self, want: Want, *, is_last: bool) -> Page | ColdWant:
+        find_cold = None if self.catalogue is None else self._find_cold
+        return read_page(self.store, self.windows, want, find_cold, is_last=is_last)
 
     async def durable(self, end_lsn: int) -> None:
         """Returns once the disk has everything below a position."""
@@ -340,21 +349,33 @@ class DiskTier:
         ((_, name, _),) = self._engine.topics_for_segment([topic_id])
         return None if name is None else slot_of(name, partition)
 
-    def _read(self, future: "Future[Page | ColdWant]", done: Callable[[Page | None], None]) -> None:
-        page = self._page_of(future)
+    def _read(
+        self, want: Want, future: "Future[Page | ColdWant]", done: Callable[[Page | None], None]
+    ) -> None:
+        error = None if future.cancelled() else future.exception()
+        if not isinstance(error, IndexDamaged):
+            self._give(_page_of(future), done)
+            return
+        mending = self._loop.create_task(self._mended(want, error.window), name="log.mend")
+        self._mending.add(mending)
+        mending.add_done_callback(self._mending.discard)
+        mending.add_done_callback(lambda task: self._give(_page_of(task), done))
+
+    def _give(self, page: Page | ColdWant | None, done: Callable[[Page | None], None]) -> None:
         if isinstance(page, ColdWant):
             assert self._read_cold is not None, "cold reads are connected before the first read"
             self._read_cold(page, done)
         else:
             done(page)
 
-    def _page_of(self, future: "Future[Page | ColdWant]") -> Page | ColdWant | None:
-        if future.cancelled():
-            return None
-        if error := future.exception():
-            _log.error("the disk tier cannot be read: %s", error, exc_info=error)
-            return None
-        return future.result()
+    async def _mended(self, want: Want, window: Window) -> Page | ColdWant:
+        """The page, once the index of a window was built again; a gap where that cannot be."""
+        try:
+            async with asyncio.timeout(MEND_TIMEOUT_S):
+                await self.scrubber.mend(window)
+        except (SprawlError, TimeoutError) as error:
+            _log.error("index of window %d is not built again: %r", window.first_lsn, error)
+        return await self._run(lambda: self._look_up(want, is_last=True))
 
     def _on_durable(self, end_lsn: int, mark: int) -> None:
         assert self._listener is not None
@@ -428,6 +449,17 @@ class DiskTier:
         self._is_sealing = False
         self._sealed_event.set()
         self._seal(self._window_bytes)
+
+
+def _page_of(
+    read: "Future[Page | ColdWant] | asyncio.Task[Page | ColdWant]",
+) -> Page | ColdWant | None:
+    if read.cancelled():
+        return None
+    if error := read.exception():
+        _log.error("the disk tier cannot be read: %s", error, exc_info=error)
+        return None
+    return read.result()
 
 
 def _log_failure(task: "asyncio.Task[int]") -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sprawl._native import bloom_admits, bloom_place, find_entries
+from sprawl.errors import LogDamaged
 from sprawl.limits import DISK_PAGE_BYTES
 from sprawl.log.store import LogStore
 
@@ -24,6 +25,14 @@ _BLOOM: Final = 3
 _PLACE: Final = struct.Struct(">QBQHQ")
 _SECTION: Final = struct.Struct(">QB")
 _NUMBERED: Final = struct.Struct(">QBH")
+
+
+class IndexDamaged(LogDamaged):
+    """A piece of a window's index is not what was written; it can be built again from the log."""
+
+    def __init__(self, window: "Window", detail: str) -> None:
+        super().__init__(detail, members={"lsn": window.first_lsn, "end_lsn": window.end_lsn})
+        self.window: Final = window
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +155,10 @@ class Windows:
             found = self._store.index_seek_ge(key, section)
         while found is not None:
             key, value = found
-            entries, is_at_end = find_entries(value, topic_id, partition, offset, bytes_max)
+            try:
+                entries, is_at_end = find_entries(value, topic_id, partition, offset, bytes_max)
+            except LogDamaged as error:
+                raise IndexDamaged(window, error.detail) from error
             for base, lsn, length, records, append_ns in entries:
                 offset = base + records
                 yield Located(base, window.first_lsn + lsn, length, records, append_ns)
@@ -162,5 +174,8 @@ class Windows:
             return False
         piece, _ = place
         value = self._store.index_get(_NUMBERED.pack(window.first_lsn, _BLOOM, piece))
-        # Without its filter a window is looked into.
-        return value is None or bloom_admits(value, topic_id, partition, window.bloom_bytes)
+        try:
+            # Without its filter a window is looked into.
+            return value is None or bloom_admits(value, topic_id, partition, window.bloom_bytes)
+        except LogDamaged as error:
+            raise IndexDamaged(window, error.detail) from error

@@ -88,6 +88,8 @@ COUNTERS: Final[Mapping[str, tuple[str, str]]] = {
     "disk_commits": ("commits of the disk tier, each one sync", ""),
     "disk_commit_bytes": ("log bytes made durable", "bytes"),
     "disk_full": ("commits that found no room", ""),
+    "disk_behind": ("publishes refused because too much waits for the disk", ""),
+    "disk_without_room": ("publishes refused because the disk has no room", ""),
     "disk_windows_dropped": ("windows of the log that were cut away", ""),
     "disk_scrubbed_bytes": ("log bytes verified in the background", "bytes"),
     "disk_damaged_ranges": ("ranges of the log found damaged", ""),

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import httpx
+import lmdb
 import pytest
 
 from tests.contract.tier_calls import (
@@ -273,3 +274,29 @@ def test_the_script_sees_messages_move_to_disk(start: Start, age_s: str) -> None
     assert ran.returncode == 0, ran.stderr
     assert "readable byte for byte in the disk tier" in ran.stdout
     assert ("asking for the move" in ran.stdout) == (age_s == "3600")
+
+
+def test_a_read_that_meets_a_damaged_index_builds_it_again_and_goes_on(start: Start) -> None:
+    node = start()
+    publish(node, "a", 200)
+    to_disk(node, "a")
+    flip_in_indexes(node, section=1)
+    answer = read(node, "a")
+    assert [message["offset"] for message in answer.json()["messages"]] == list(range(200))
+    assert not answer.json().get("gaps"), "the messages are whole, only the way to them was not"
+    assert metric(node, "sprawl_disk_indexes_rebuilt_total") >= 1
+    assert node.stop() == 0
+    node.start()
+    assert offsets(node, "a") == list(range(200))
+
+
+def flip_in_indexes(node: NodeProcess, section: int) -> None:
+    """Flips the last bit of every index piece of a section, under the running node."""
+    path = str(node.directory / "log")
+    with lmdb.open(path, max_dbs=3, map_size=64 << 30, create=False) as environment:
+        index = environment.open_db(b"index", create=False)
+        with environment.begin(write=True) as txn:
+            pieces = [(k, v) for k, v in txn.cursor(index) if k[8] == section]
+            for key, value in pieces:
+                txn.put(key, value[:-1] + bytes([value[-1] ^ 1]), db=index)
+    assert pieces

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tests.faults.checker import check
-from tests.faults.history import read_events
+from tests.faults.history import read_records
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     given = parser.parse_args()
     began = time.monotonic()
     try:
-        report = check(read_events(given.file), allows_damage=given.allow_damage)
+        report = check(read_records(given.file), allows_damage=given.allow_damage)
     except (OSError, ValueError) as error:
         parser.exit(2, f"{error}\n")
     sys.stdout.write("\n".join(report.lines()))

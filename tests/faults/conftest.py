@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.scene import FORM, PROGRAM, Scene
+from tests.faults.scene import FORM, PROGRAM, Scene, per_form
 from tests.faults.volume import Volume
 
 _ROWS = "K1 K3 P1 P5 P6 D1 B1 B2"
@@ -63,8 +63,8 @@ def scene(tmp_path: Path, seed: int) -> Iterator[Scene]:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Iterator[Volume]:
-    """A small filesystem of its own."""
-    with Volume(tmp_path / "volume", 64 << 20) as volume:
+    """A small filesystem of its own; the long form writes more before it is over."""
+    with Volume(tmp_path / "volume", per_form(64, 64, 1_024) << 20) as volume:
         yield volume
 
 

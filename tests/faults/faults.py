@@ -1,16 +1,18 @@
 """Everything that is done to a node: one class a fault, with ``start(target)`` and ``stop()``.
 
-In: a target (a process, a volume, files). Out: damage, and two lines in the history with their
+In: a target (a process, a volume, files). Out: damage, and three lines in the history with their
 times. Invariants: ``start`` returns when the fault has happened or is armed; ``stop`` takes it away
-where it can be taken away, and twice does nothing; no fault syncs what it is about to lose.
+where it can be taken away, and twice does nothing; no fault syncs what it is about to lose; what a
+process acknowledged before it died was sent before the line ``done``, whatever came after ``start``.
 """
 
+import contextlib
 import errno
 import os
 import random
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -26,7 +28,12 @@ T = TypeVar("T")
 
 
 class Fault(Generic[T]):
-    """What all faults share: their lines in the history."""
+    """What all faults share: their lines in the history.
+
+    One that ``is_armed`` may happen at any time until it is taken away.
+    """
+
+    is_armed = False
 
     def __init__(self, history: History) -> None:
         self._history = history
@@ -35,15 +42,31 @@ class Fault(Generic[T]):
     def start(self, target: T) -> None:
         """Does it."""
         self._name = getattr(target, "name", None) or str(target)
-        self._history.fault(type(self).__name__, self._name, "start")
+        self._note("start")
         self._begin(target)
+        if not self.is_armed:
+            self._note("done")
 
     def stop(self) -> None:
         """Takes it away."""
         if self._name:
             self._end()
-            self._history.fault(type(self).__name__, self._name, "stop")
+            if self.is_armed:
+                self._note("done")
+            self._note("stop")
             self._name = ""
+
+    @contextlib.contextmanager
+    def active(self, target: T) -> Iterator[None]:
+        """It is there inside the block, and gone behind it, whatever happened."""
+        self.start(target)
+        try:
+            yield
+        finally:
+            self.stop()
+
+    def _note(self, phase: str) -> None:
+        self._history.fault(type(self).__name__, self._name, phase)
 
     def _begin(self, target: T) -> None:
         raise NotImplementedError
@@ -81,6 +104,8 @@ class _Traced(Fault[NodeProcess]):
 
     ``paths`` restricts it to calls on these files: LMDB writes by ``writev``, and so do sockets.
     """
+
+    is_armed = True
 
     def __init__(self, history: History, trace: Path, paths: Sequence[Path] = ()) -> None:
         super().__init__(history)
@@ -128,12 +153,25 @@ class _Injected(_Traced):
 
 
 class SyscallKill(_Injected):
-    """SIGKILL when the ``nth`` of these calls is entered."""
+    """SIGKILL when the ``nth`` of these calls is entered, of each kind and thread.
+
+    ``watched`` are calls that are in the trace beside them.
+    """
 
     def __init__(
-        self, history: History, trace: Path, calls: str, nth: int, paths: Sequence[Path] = ()
+        self,
+        history: History,
+        trace: Path,
+        calls: str,
+        nth: int,
+        paths: Sequence[Path] = (),
+        watched: Sequence[str] = (),
     ) -> None:
         super().__init__(history, trace, calls, f"signal=KILL:when={nth}", paths)
+        self._watched = watched
+
+    def _options(self) -> list[str]:
+        return [*super()._options(), "-e", f"trace={','.join([self._calls, *self._watched])}"]
 
 
 class SyscallError(_Injected):

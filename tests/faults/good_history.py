@@ -61,6 +61,7 @@ def good_history(
         if made >= crash_at:
             crash_at = publishes + producers
             events.append({"t": now, "fault": "Kill9", "target": "node", "phase": "start"})
+            events.append({"t": now + 1, "fault": "Kill9", "target": "node", "phase": "done"})
             now += SECOND
             events.append({"t": now, "fault": "Kill9", "target": "node", "phase": "stop"})
             for log in logs:

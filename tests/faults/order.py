@@ -4,8 +4,8 @@ In: the output of ``strace -f -y -ttt``, the descriptors that were open for sync
 it began, and which stored message became which message id. Out: an ``Order``. Invariants: a
 message is durable when a write that held it had ended before a sync of that file began which
 returned 0, and, where the file has a descriptor of its own for synchronous writes (LMDB's meta
-page), when the next write to that one has returned as well; a message whose write is not in the
-trace is counted, never taken for good. Lines of a trace are in the order of the stops of all
+page), when the next write to that one has returned as well; a message whose write comes after its
+answer left early, one whose write is not in the trace at all is counted, never taken for good. Lines of a trace are in the order of the stops of all
 threads, so their place is their time.
 """
 
@@ -34,7 +34,7 @@ class Order:
 
     checked_count: int = 0
     syncs_count: int = 0
-    unseen: list[str] = field(default_factory=list)
+    unseen: set[str] = field(default_factory=set)
     early: list[str] = field(default_factory=list)
 
 
@@ -85,7 +85,7 @@ def check_order(
         if _RESUMED.match(text):
             call = trace.begun.pop(thread, None)
             if call is not None:
-                _end(trace, call, text)
+                _end(order, trace, call, text)
             continue
         head = _CALL.match(text)
         if head is None:
@@ -98,7 +98,7 @@ def check_order(
         if text.rstrip().endswith("<unfinished ...>"):
             trace.begun[thread] = call
         else:
-            _end(trace, call, text)
+            _end(order, trace, call, text)
     order.syncs_count = trace.syncs_count
     return order
 
@@ -113,7 +113,10 @@ def _leave(order: Order, waiting: dict[str, str], trace: _Trace, text: str) -> N
         if mark in trace.durable:
             continue
         on_its_way = any(mark in f.written or mark in f.synced for f in trace.files.values())
-        (order.early if on_its_way else order.unseen).append(mark)
+        if on_its_way:
+            order.early.append(mark)
+        else:
+            order.unseen.add(mark)
 
 
 def _about_to_be_synced(trace: _Trace, name: str, handle: int, path: str) -> frozenset[str]:
@@ -128,7 +131,9 @@ def _about_to_be_synced(trace: _Trace, name: str, handle: int, path: str) -> fro
     return frozenset()
 
 
-def _end(trace: _Trace, call: tuple[str, int, str, str, frozenset[str]], text: str) -> None:
+def _end(
+    order: Order, trace: _Trace, call: tuple[str, int, str, str, frozenset[str]], text: str
+) -> None:
     name, handle, path, begun, covered = call
     result = _RESULT.search(text[text.rfind(")") :] if ")" in text else text)
     if result is None or result[1] == "?" or int(result[1]) < 0:
@@ -144,4 +149,8 @@ def _end(trace: _Trace, call: tuple[str, int, str, str, frozenset[str]], text: s
             file.synced -= covered
             trace.durable |= covered
         else:
-            file.written.update(m for m in _MARK.findall(begun) if m not in trace.durable)
+            marks = {mark for mark in _MARK.findall(begun) if mark not in trace.durable}
+            file.written |= marks
+            late = marks & order.unseen
+            order.unseen -= late
+            order.early += sorted(late)

@@ -8,6 +8,7 @@ in the product; ``planted_node`` alone calls ``plant``.
 import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from sprawl import errors
@@ -168,10 +169,19 @@ def _stuck_after_full() -> None:
     """A disk that was full once is never tried again."""
     from sprawl.log.store import LogStore
 
-    def refused(self: LogStore) -> None:
-        raise errors.DiskFull("the disk was full once")
+    put, was_full = LogStore.put_commit, False
 
-    LogStore.reopen = refused  # type: ignore[method-assign]
+    def stuck(self: LogStore, *args: Any, **named: Any) -> None:
+        nonlocal was_full
+        if was_full:
+            raise errors.DiskFull("the disk was full once")
+        try:
+            put(self, *args, **named)
+        except errors.DiskFull:
+            was_full = True
+            raise
+
+    LogStore.put_commit = stuck  # type: ignore[method-assign]
 
 
 def _drop_tail() -> None:
@@ -204,18 +214,21 @@ def _start_empty() -> None:
     """A log that is refused is thrown away and begun anew."""
     import shutil
 
-    from sprawl.log import store
+    from sprawl.log import starts, store, tier
 
-    opened = store.LogStore.__init__
+    open_as_ever = tier.open_tier
 
-    def emptied(self: store.LogStore, directory: Any, **named: Any) -> None:
+    def emptied(
+        directory: Path, new_engine: Callable[[int], Any], start: starts.Starts, **named: Any
+    ) -> Any:
         try:
-            opened(self, directory, **named)
-        except errors.StartError:
+            return open_as_ever(directory, new_engine, start, **named)
+        except (errors.StartError, errors.LogDamaged):
             shutil.rmtree(directory / store.FOLDER_NAME, ignore_errors=True)
-            opened(self, directory, **(named | {"is_new": True}))
+            anew = starts.Starts(start.number, 0, was_clean=True)
+            return open_as_ever(directory, new_engine, anew, **named)
 
-    store.LogStore.__init__ = emptied  # type: ignore[method-assign]
+    tier.open_tier = emptied
 
 
 # The same as in the model, where the product has the seam for it.
@@ -226,7 +239,7 @@ PRODUCT_BUGS: Final[dict[str, tuple[Callable[[], None], str]]] = {
     "no-sync": (_no_sync, "order-large"),
     "no-meta-sync": (_no_meta_sync, "order-large"),
     "tick-ahead": (_tick_ahead, "order"),
-    "commit-halved": (_commit_halved, "kill"),
+    "commit-halved": (_commit_halved, "kill-large"),
     "commit-skipped": (_commit_skipped, "kill"),
     "sync-error-ignored": (_sync_error_ignored, "eio"),
     "full-acknowledged": (_full_acknowledged, "full"),

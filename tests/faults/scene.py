@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tests.faults.checker import Report, check
-from tests.faults.history import History, read_events
+from tests.faults.history import History, read_records
 from tests.faults.node import NodeProcess
 from tests.faults.workload import Plan, Workload
 
@@ -91,7 +91,7 @@ class Scene:
         """Ends the clients, reads everything there is, and judges; the node is running."""
         workload.stop()
         workload.final_read()
-        report = check(read_events(self.history.path), allows_damage=allows_damage)
+        report = check(read_records(self.history.path), allows_damage=allows_damage)
         print("\n".join(report.lines()))  # noqa: T201
         return report
 

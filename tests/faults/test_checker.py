@@ -11,14 +11,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults.checker import SECOND, check
+from tests.faults.checker import SECOND, Report
+from tests.faults.checker import check as check_records
 from tests.faults.good_history import good_history
-from tests.faults.history import History, now, outcome_of, read_events, write_events
+from tests.faults.history import (
+    History,
+    now,
+    outcome_of,
+    read_events,
+    record_of,
+    write_events,
+)
 
 Event = dict[str, Any]
 Mutation = Callable[[list[Event], random.Random], None]
 SEEDS = range(5)
 _ROOT = Path(__file__).resolve().parents[2]
+
+
+def check(events: list[Event], *, allows_damage: bool = False) -> Report:
+    return check_records(map(record_of, events), allows_damage=allows_damage)
 
 
 def acked(events: list[Event]) -> list[Event]:
@@ -118,7 +130,7 @@ def show_two_at_one_offset(events: list[Event], draw: random.Random) -> None:
 
 
 def acknowledge_without_offset(events: list[Event], draw: random.Random) -> None:
-    draw.choice(acked(events))["offset"] = None
+    del draw.choice(acked(events))["offset"]
 
 
 def flip_a_hash_at_the_end(events: list[Event], draw: random.Random) -> None:
@@ -276,16 +288,33 @@ def test_a_mutation_is_found_by_its_check(mutate: Mutation, found: str, seed: in
     assert found in check(events).counts
 
 
-def test_a_loss_at_memory_is_allowed_by_a_crash_after_it_alone() -> None:
+def test_a_loss_at_memory_is_allowed_by_a_crash_after_it_alone_and_in_a_gap() -> None:
     events = good_history(1, level="memory")
-    crash = next(e["t"] for e in events if e.get("phase") == "start")
+    crash = next(e["t"] for e in events if e.get("phase") == "done")
     before = next(e for e in acked(events) if e["t_ret"] < crash)
     after = next(e for e in acked(events) if e["t_inv"] > crash)
     forget(events, before)
+    assert check(events).counts.keys() == {"lost-unnamed"}
+    gaps = final_of(events, before).setdefault("gaps", [])
+    gaps.append([before["offset"], before["offset"] + 1, "lost_tail"])
     report = check(events)
     assert report.is_good and report.figures["lost at memory, allowed"] == 1
     forget(events, after)
+    final_of(events, after).setdefault("gaps", []).append([0, 1 << 40, "lost_tail"])
     assert "lost-middle" in check(events).counts
+
+
+def test_what_is_acknowledged_between_the_decision_to_kill_and_death_may_be_lost() -> None:
+    events = good_history(1, level="memory")
+    done = next(e for e in events if e.get("phase") == "done")
+    late = max((e for e in acked(events) if e["t_ret"] < done["t"]), key=lambda e: e["t_inv"])
+    start = next(e for e in events if e.get("phase") == "start")
+    start["t"] = late["t_inv"] - 1
+    forget(events, late)
+    final_of(events, late)["gaps"] = [[late["offset"], late["offset"] + 1, "lost_tail"]]
+    report = check(events)
+    assert report.is_good, report.lines()
+    assert report.figures["lost at memory, allowed"] == 1
 
 
 def test_a_gap_excuses_what_it_names_and_damage_only_when_allowed() -> None:

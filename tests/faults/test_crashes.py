@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,11 +15,13 @@ from tests.faults.volume import BYTES_MIN, Volume
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3_600)]
 # A cycle begins after this many acknowledgements at most, so that deaths meet every state.
 _ACKS_MAX = per_form(400, 1_000, 10_000)
+# In the long form messages are sent fifty at a time: a million of them in minutes.
+_BATCH_COUNT = per_form(1, 1, 50)
 
 
-def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> dict[str, object]:
+def cycles(scene: Scene, fault: Fault[NodeProcess], count: int, **plan: Any) -> dict[str, object]:
     """Breaks a working node ``count`` times, then judges; what was counted."""
-    workload = scene.begin()
+    workload = scene.begin(**plan)
     slowest_s = 0.0
     for _ in range(count):
         workload.wait_for(scene.draw.randint(1, _ACKS_MAX))
@@ -43,7 +46,7 @@ def cycles(scene: Scene, fault: Fault[NodeProcess], count: int) -> dict[str, obj
 
 @pytest.mark.K1
 def test_nothing_acknowledged_is_lost_by_kill_9(scene: Scene) -> None:
-    figures = cycles(scene, Kill9(scene.history), per_form(3, 20, 200))
+    figures = cycles(scene, Kill9(scene.history), per_form(3, 20, 200), batch_count=_BATCH_COUNT)
     note_result("K1", "kill -9 at random moments", scene.seed, figures)
 
 
@@ -133,7 +136,7 @@ def gaps_of_batches(url: str, topic: str) -> list[str]:
 @pytest.mark.needs("power-cut")
 def test_nothing_acknowledged_is_lost_by_a_power_cut(volume_scene: Scene, volume: Volume) -> None:
     fault = PowerCut(volume_scene.history, volume)
-    figures = cycles(volume_scene, fault, per_form(1, 10, 100))
+    figures = cycles(volume_scene, fault, per_form(1, 10, 100), batch_count=_BATCH_COUNT)
     note_result("P1", "power failure under a living node, ext4", volume_scene.seed, figures)
 
 

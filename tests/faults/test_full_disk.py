@@ -47,10 +47,9 @@ def fill(scene: Scene, volume: Volume, leave_bytes: int, count: int) -> None:
     pid = scene.node.pid
     for _ in range(count):
         fault = DiskFull(scene.history, leave_bytes)
-        fault.start(volume)
-        until_full(workload)
-        assert_reads_go_on(scene.node)
-        fault.stop()
+        with fault.active(volume):
+            until_full(workload)
+            assert_reads_go_on(scene.node)
         workload.wait_for(100)
     assert scene.node.is_running() and scene.node.pid == pid, "it must recover without a restart"
     report = scene.verdict(workload)

@@ -43,6 +43,12 @@ def _kill(folder: Path, program: str, bug: str, seed: int) -> None:
         test_crashes.cycles(scene, Kill9(scene.history), 4)
 
 
+def _kill_large(folder: Path, program: str, bug: str, seed: int) -> None:
+    with Scene(folder, folder / "data", seed, program=program, planted=bug) as scene:
+        # One commit is then several pieces of the log.
+        test_crashes.cycles(scene, Kill9(scene.history), 4, body_bytes=32_768)
+
+
 def _power(folder: Path, program: str, bug: str, seed: int) -> None:
     with _on_volume(folder, program, bug, seed) as (scene, volume):
         test_crashes.cycles(scene, PowerCut(scene.history, volume), 3)
@@ -82,6 +88,7 @@ def _harms(folder: Path, program: str, bug: str, seed: int) -> None:
 
 SCENARIOS: dict[str, Scenario] = {
     "kill": _kill,
+    "kill-large": _kill_large,
     "power": _power,
     "order": _order,
     "order-large": _order_large,
@@ -117,6 +124,7 @@ def _assert_found(tmp_path: Path, seed: int, bug: str) -> None:
     program, scenario, says = _BUGS[bug]
     with pytest.raises(_FOUND) as found:
         SCENARIOS[scenario](tmp_path, program, bug.partition(" ")[2], seed)
+    print(f"found: {str(found.value)[:300]}")  # noqa: T201
     assert re.search(says, str(found.value)), f"found, but for another reason: {found.value}"
 
 

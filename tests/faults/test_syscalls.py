@@ -30,9 +30,8 @@ def test_nothing_acknowledged_is_lost_by_death_at_the_nth_call(scene: Scene, cal
     for nth in range(1, per_form(2, 8, 100) + 1):
         paths = files_of(scene) if calls == _WRITES else ()
         fault = SyscallKill(scene.history, scene.folder / "trace", calls, nth, paths)
-        fault.start(scene.node)
-        workload.wait_until(lambda: not scene.node.is_running())
-        fault.stop()
+        with fault.active(scene.node):
+            workload.wait_until(lambda: not scene.node.is_running())
         scene.node.start()
         workload.wait_for(1)
     report = scene.verdict(workload)
@@ -53,12 +52,11 @@ def fail_sync(scene: Scene, nth: int) -> None:
     workload.wait_for(100)
     trace = scene.folder / "trace"
     fault = SyscallError(scene.history, trace, "fdatasync", "EIO", when=str(nth))
-    fault.start(scene.node)
-    try:
-        status = scene.node.wait(_EXIT_S)
-    except subprocess.TimeoutExpired:
-        pytest.fail(f"the node lives on after EIO: {trace.read_text()[-500:]}")
-    fault.stop()
+    with fault.active(scene.node):
+        try:
+            status = scene.node.wait(_EXIT_S)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the node lives on after EIO: {trace.read_text()[-500:]}")
     assert status not in (0, -signal.SIGKILL), "it must end by itself, and not as if all were well"
     text = scene.node.log.read_text()
     assert "Input/output error" in text and "Traceback" not in text, text[-2_000:]
@@ -76,13 +74,12 @@ def test_without_room_for_a_write_the_node_refuses_and_goes_on_when_there_is(sce
     pid = scene.node.pid
     trace, files = scene.folder / "trace", files_of(scene)
     fault = SyscallError(scene.history, trace, _WRITES, "ENOSPC", paths=files)
-    fault.start(scene.node)
-    workload.wait_until(lambda: workload.statuses.get(507, 0) > 10)
-    read = httpx.get(
-        f"{scene.node.url}/v1/topics/faults-0/messages?partition=0&limit=10", timeout=5
-    )
-    assert read.status_code == 200 and len(read.json()["messages"]) == 10
-    fault.stop()
+    with fault.active(scene.node):
+        workload.wait_until(lambda: workload.statuses.get(507, 0) > 10)
+        read = httpx.get(
+            f"{scene.node.url}/v1/topics/faults-0/messages?partition=0&limit=10", timeout=5
+        )
+        assert read.status_code == 200 and len(read.json()["messages"]) == 10
     workload.wait_for(100)
     assert scene.node.pid == pid and scene.node.is_running(), "it must go on without a restart"
     report = scene.verdict(workload)
@@ -101,12 +98,11 @@ def trace_order(scene: Scene, goal: int, **plan: Any) -> dict[str, object]:
     workload.wait_for(100)
     dsync = dsync_files(scene.node.pid)
     trace = SyscallTrace(scene.history, scene.folder / "trace")
-    trace.start(scene.node)
-    # An answer to what was written before the trace began may follow a commit that writes its page again.
-    traced_ns = now()
-    workload.wait_for(goal + goal // 50 + 400, timeout_s=600)
-    workload.stop()
-    trace.stop()
+    with trace.active(scene.node):
+        # An answer to what was written before the trace began may follow a commit that writes its page again.
+        traced_ns = now()
+        workload.wait_for(goal + goal // 50 + 400, timeout_s=600)
+        workload.stop()
     messages = {
         e["message"]: e["msg_id"]
         for e in read_events(scene.history.path)

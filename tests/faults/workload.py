@@ -1,8 +1,8 @@
 """Clients that publish and read while a node is broken under them, and write down what they saw.
 
 In: a port, a history, a level. Out: a history that the checker can judge. Every client is a thread
-with one raw connection: a producer has one request in flight and takes no answer for an answer but
-one that is whole; a reader polls one partition by offsets. Both go on through deaths of the node
+with one raw connection: a producer has one request in flight, of one message or of ``batch_count`` that
+are answered one by one, and takes no answer for an answer but one that is whole; a reader polls one partition by offsets. Both go on through deaths of the node
 until they are told to stop; nothing is ever published twice under one id.
 """
 
@@ -40,6 +40,7 @@ class Plan:
     producers: int = 8
     readers: int = 4
     body_bytes: int = 128
+    batch_count: int = 1
     ttl_share: float = 0.0
     ttl_s: int = 3_600
     pace_s: float = 0.0
@@ -149,37 +150,45 @@ class Workload:
         client = _Client(self._port, plan.answer_s)
         while not self._stop.is_set():
             topic, partition = draw.choice(partitions)
-            msg_id = f"m{self._seed}-{number}-{seq}"
-            body = _body(msg_id, plan.body_bytes, draw)
+            msg_ids = [f"m{self._seed}-{number}-{seq + at}" for at in range(plan.batch_count)]
+            bodies = [_body(msg_id, plan.body_bytes, draw) for msg_id in msg_ids]
             ttl_s = plan.ttl_s if draw.random() < plan.ttl_share else 0
-            request = publish_request(topic, partition, msg_id, body, plan.level, ttl_s)
+            if plan.batch_count == 1:
+                request = publish_request(
+                    topic, partition, msg_ids[0], bodies[0], plan.level, ttl_s
+                )
+            else:
+                request = batch_request(topic, partition, msg_ids, bodies, plan.level, ttl_s)
             if not client.connect():
                 # Nobody listens, so nothing was attempted.
                 self._stop.wait(_RETRY_S)
                 continue
-            event: Event = {
+            asked: Event = {
                 "proc": proc,
                 "op": "pub",
                 "topic": topic,
                 "partition": partition,
                 "producer": proc,
-                "seq": seq,
-                "msg_id": msg_id,
-                "hash": content_hash(body),
                 "level": plan.level,
                 "node": "node",
                 "t_inv": now(),
             }
             if ttl_s:
-                event["ttl_s"] = ttl_s
+                asked["ttl_s"] = ttl_s
             answer = client.exchange(request)
-            event |= {"t_ret": now(), **_receipt(answer)}
-            self._history.write(event)
-            status = event["status"]
-            self._statuses[status] = self._statuses.get(status, 0) + 1
-            self._acked[number] += event["outcome"] == "ok"
-            seq += 1
-            if event["outcome"] == "fail" or plan.pace_s:
+            asked["t_ret"] = now()
+            receipts = _receipts(answer, plan.batch_count)
+            messages = zip(msg_ids, bodies, receipts, strict=True)
+            self._history.write_all(
+                asked | {"seq": seq + at, "msg_id": msg_id, "hash": content_hash(body)} | receipt
+                for at, (msg_id, body, receipt) in enumerate(messages)
+            )
+            for receipt in receipts:
+                status = receipt["status"]
+                self._statuses[status] = self._statuses.get(status, 0) + 1
+                self._acked[number] += receipt["outcome"] == "ok"
+            seq += plan.batch_count
+            if receipts[0]["outcome"] == "fail" or plan.pace_s:
                 self._stop.wait(plan.pace_s or _RETRY_S)
         client.close()
 
@@ -276,21 +285,50 @@ def publish_request(
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def batch_request(
+    topic: str, partition: int, msg_ids: list[str], bodies: list[bytes], level: str, ttl_s: int = 0
+) -> bytes:
+    """The bytes of one publish of several messages."""
+    messages = [
+        {"payload": body.decode(), "headers": {ID_HEADER: msg_id}}
+        | ({"ttl_s": ttl_s} if ttl_s else {})
+        for msg_id, body in zip(msg_ids, bodies, strict=True)
+    ]
+    content = json.dumps({"messages": messages}).encode()
+    lines = [
+        f"POST /v1/topics/{topic}/messages HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/vnd.sprawl.messages+json",
+        f"Content-Length: {len(content)}",
+        f"Sprawl-Partition: {partition}",
+        f"Sprawl-Durability: {level}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
 def _body(msg_id: str, size: int, draw: random.Random) -> bytes:
     """Text that begins with the id and is unlike every other."""
     return f"{msg_id} {draw.getrandbits(4 * size):0{size}x}".encode()[:size]
 
 
-def _receipt(answer: Answer | None) -> Event:
-    """What an answer to a publish says."""
+def _receipts(answer: Answer | None, count: int) -> list[Event]:
+    """What an answer to a publish says of each of its messages."""
     if answer is None:
-        return {"outcome": outcome_of(None), "status": None}
-    event: Event = {"outcome": outcome_of(answer.status), "status": answer.status}
-    if event["outcome"] == "ok":
-        receipt = json.loads(answer.body)
-        event |= {"offset": receipt["offset"], "reached": receipt["durability"]["reached"]}
-        event["message"] = receipt["id"]
-    return event
+        return [{"outcome": outcome_of(None), "status": None}] * count
+    outcome = outcome_of(answer.status)
+    if outcome != "ok":
+        return [{"outcome": outcome, "status": answer.status}] * count
+    found = json.loads(answer.body)
+    return [_receipt(answer.status, one) for one in found.get("results", [found])]
+
+
+def _receipt(status: int, found: dict[str, Any]) -> Event:
+    """A receipt, or the problem that stands in its place."""
+    if "offset" not in found:
+        return {"outcome": outcome_of(found["status"]), "status": found["status"]}
+    reached = found["durability"]["reached"]
+    event: Event = {"outcome": "ok", "status": status, "message": found["id"]}
+    return event | {"offset": found["offset"], "reached": reached}
 
 
 def _poll(

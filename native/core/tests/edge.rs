@@ -747,6 +747,24 @@ fn lines_before_lost_framing_are_stored_and_answered() {
 }
 
 #[test]
+fn a_header_of_a_single_message_is_refused_with_several() {
+    let mut client = Client::new();
+    let json = br#"{"messages":[{"payload":"1"},{"payload":"2"}]}"#;
+    let batch = batch_of(&texts(&["v"]), Codec::None);
+    for header in ["Sprawl-Key: k", "Sprawl-TTL: 60", "Idempotency-Key: k", "Sprawl-Header-a: b"] {
+        for (form, body) in [(JSON, &json[..]), (LINES, b"{\"payload\":\"1\"}"), (BATCH, &batch)] {
+            let answer = client.post("t", &format!("{form}{header}\r\n"), body);
+            assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_header"), "{form}{header}");
+        }
+    }
+    assert_eq!(client.edge.log.topics().known(), 0);
+    for (form, body) in [(JSON, &json[..]), (LINES, b"{\"payload\":\"1\"}"), (BATCH, &batch)] {
+        let answer = client.post("t", &format!("{form}traceparent: 00-1-1-01\r\n"), body);
+        assert_eq!(answer.status, 200, "{form}: what a proxy adds to every request is not of one message");
+    }
+}
+
+#[test]
 fn a_binary_batch_refuses_what_it_would_not_heed() {
     let mut client = Client::new();
     let one = batch_of(&texts(&["v"]), Codec::None);

@@ -768,3 +768,51 @@ def test_a_commit_that_was_told_survives_kill_9_and_one_that_was_not_is_whole_or
             assert store.state_get(b"end") == counter(end)
             assert len(list(store.index_iter())) == end // commit_bytes
             assert all(isinstance(part, Stretch) for part in store.iter_log(0))
+
+
+def test_a_map_that_grows_under_readers_changes_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sprawl.log.store.LOG_MAP_BYTES_MIN", MIB)
+    reads: list[int] = []
+    wrong: list[object] = []
+    stop = threading.Event()
+
+    def read(store: LogStore, seed: int) -> None:
+        draw, count = random.Random(seed), 0
+        # The pause gives the interpreter to the writer, which asks for it again for every page.
+        while not stop.wait(0.002):
+            _, end = store.ends()
+            lsn = draw.randrange(end)
+            length = min(end - lsn, draw.randrange(1, 4 * FULL_PIECE))
+            try:
+                if store.read_log(lsn, length) != log_bytes(lsn, lsn + length):
+                    wrong.append((lsn, length))
+            except Exception as error:  # noqa: BLE001 - told by the test's own thread
+                wrong.append(error)
+            count += 1
+        reads.append(count)
+
+    with opened(tmp_path) as store:
+        assert store.map_bytes == MIB
+        store.put_commit(pieces(0, FULL_PIECE))
+        readers = [threading.Thread(target=read, args=(store, seed)) for seed in range(2)]
+        for reader in readers:
+            reader.start()
+        lsn, refused = FULL_PIECE, 0
+        while store.map_bytes < 16 * MIB:
+            try:
+                store.put_commit(pieces(lsn, *[FULL_PIECE] * 5))
+                lsn += 5 * FULL_PIECE
+            except DiskFull:
+                refused += 1
+                store.grow_map()
+        stop.set()
+        for reader in readers:
+            reader.join(20)
+        assert not wrong, wrong[:3]
+        assert refused == 4 and len(reads) == 2 and min(reads) > 10
+        assert lsn > 5 * MIB
+    with opened(tmp_path) as store:
+        found = b"".join(part.data for part in store.iter_log(0) if isinstance(part, Stretch))
+        assert found == log_bytes(0, lsn)

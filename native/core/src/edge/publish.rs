@@ -41,6 +41,8 @@ pub struct Asked {
     pub is_async: bool,
     /// The level asked for; `None` = the topic's.
     pub level: Option<Level>,
+    /// A header that says something of one message.
+    single: Option<&'static str>,
 }
 
 fn invalid(name: &str, value: &[u8], wants: &str) -> Problem {
@@ -146,28 +148,34 @@ impl Asked {
             asked.is_async = value.split(|b| *b == b',').any(|p| p.trim_ascii() == b"respond-async");
         }
         asked.options.producer = producer(exchange)?;
+        let singles = [Known::SprawlKey, Known::SprawlTtl, Known::IdempotencyKey];
+        asked.single = singles.into_iter().find(|known| head.get(*known).is_some()).map(Known::name);
+        if head.has_record_headers && head.headers().any(|(name, _)| record_header_name(name).is_some()) {
+            asked.single = Some("Sprawl-Header-<name>");
+        }
         Ok(asked)
     }
 
     /// Refuses what cannot hold for each of several messages sent as JSON.
     ///
     /// # Errors
-    /// `invalid_header` for producer numbers, which would make every message but the first a duplicate, and
-    /// `invalid_parameter` for `atomic` where lines are taken as they come.
+    /// `invalid_header` for what is said of one message, and `invalid_parameter` for `atomic` where lines are taken as
+    /// they come.
     pub fn check_lines(&self) -> Result<(), Problem> {
         if self.is_atomic {
             let detail = format!("lines are taken as they come; atomic=true needs {MESSAGES_JSON}");
             return Err(Problem::new(Code::InvalidParameter, detail));
         }
-        self.check_numbers()
+        self.check_items()
     }
 
     /// Refuses what binary batches would not heed.
     ///
     /// # Errors
-    /// `invalid_header` for producer numbers, which a batch carries itself, and `invalid_parameter` for `atomic` over
-    /// several batches, which are stored each for itself.
+    /// `invalid_header` for what a batch carries itself, and `invalid_parameter` for `atomic` over several batches, which
+    /// are stored each for itself.
     fn check_batches(&self, count: usize) -> Result<(), Problem> {
+        self.check_single("each record of a batch carries its own")?;
         if self.options.producer.is_some() {
             let detail =
                 "Producer-Id, Producer-Epoch and Producer-Seq number a single message; a batch carries \
@@ -183,12 +191,19 @@ impl Asked {
         Ok(())
     }
 
-    fn check_numbers(&self) -> Result<(), Problem> {
+    /// Refuses what would be said of every message of a request: keys of one message make all but the first a duplicate.
+    fn check_items(&self) -> Result<(), Problem> {
+        self.check_single("with several messages it is a member of each")?;
         if self.options.producer.is_none() {
             return Ok(());
         }
         let detail = "producer numbers count one record each; send a binary batch to number several";
         Err(Problem::new(Code::InvalidHeader, detail))
+    }
+
+    fn check_single(&self, instead: &str) -> Result<(), Problem> {
+        let Some(name) = self.single else { return Ok(()) };
+        Err(Problem::new(Code::InvalidHeader, format!("header {name} is of a single message; {instead}")))
     }
 }
 
@@ -274,7 +289,7 @@ impl Edge {
         let index = self.log.topic_to_publish(topic.as_bytes(), now_ns)?;
         let done = publish(self, index);
         if self.log.topics().known() > before {
-            self.log.withdraw_topic(index);
+            self.log.settle_topic(index, now_ns);
         }
         done
     }
@@ -358,7 +373,7 @@ impl Edge {
         out: &mut Vec<u8>,
     ) -> Result<(), Problem> {
         let asked = Asked::parse(exchange, self.log.has_disk())?;
-        asked.check_numbers()?;
+        asked.check_items()?;
         let mut results = std::mem::take(&mut self.scratch);
         results.clear();
         let done = self.publish_into(topic, exchange.now_ns, |edge, index| {

@@ -406,7 +406,7 @@ impl Log {
     }
 
     fn admit(
-        &self,
+        &mut self,
         topic: u32,
         handle: u32,
         size: usize,

@@ -331,7 +331,17 @@ impl Log {
     }
 
     /// Refuses what the disk tier could not take in time.
-    pub(super) fn admit_to_disk(&self, topic: u32, size: usize) -> Result<(), Problem> {
+    pub(super) fn admit_to_disk(&mut self, topic: u32, size: usize) -> Result<(), Problem> {
+        let refused = self.fits_disk(topic, size);
+        match refused.as_ref().map_err(|problem| problem.code) {
+            Err(Code::DiskBehind) => self.counters.behind += 1,
+            Err(_) => self.counters.without_room += 1,
+            Ok(()) => {}
+        }
+        refused
+    }
+
+    fn fits_disk(&self, topic: u32, size: usize) -> Result<(), Problem> {
         let Some(disk) = &self.disk else { return Ok(()) };
         let head = self.ring.head_lsn() + size as u64;
         let bound = self.setup.memory_bytes_max as u64;

@@ -77,6 +77,10 @@ pub struct Counters {
     pub retired_records: u64,
     /// Records whose lifetime was over before they were dropped.
     pub expired_records: u64,
+    /// Publishes refused because too much waits for the disk.
+    pub behind: u64,
+    /// Publishes refused because the disk has no room.
+    pub without_room: u64,
 }
 
 struct Pending {
@@ -188,7 +192,8 @@ impl Log {
         Some(topic)
     }
 
-    /// Index of the topic a publish goes to, created with defaults when that is allowed.
+    /// Index of the topic a publish goes to, created with defaults when that is allowed; then [`Log::settle_topic`] follows
+    /// the publish.
     ///
     /// # Errors
     /// `invalid_topic`, `topic_not_found` (creation off), `too_many_requests` (bound on topics).
@@ -243,7 +248,6 @@ impl Log {
         let index = self.topics.insert(topic);
         debug_assert_eq!(index, at);
         self.born.push(index);
-        self.record_topic(index, now_ns);
         Ok(index)
     }
 
@@ -284,7 +288,8 @@ impl Log {
         topics::check_config(config)?;
         let boxed = (*config != Config::default()).then(|| Box::new(config.clone()));
         let Some(index) = self.topic(name) else {
-            self.create(name, boxed, now_ns)?;
+            let index = self.create(name, boxed, now_ns)?;
+            self.record_topic(index, now_ns);
             return Ok(Put::Created);
         };
         let old = self.topics.get(index).config();
@@ -328,26 +333,25 @@ impl Log {
         Ok(Put::Updated)
     }
 
-    /// Takes back the newest topic while nothing was ever stored in it, as if it had not been made: what a refused publish
-    /// created does not stay. `false` when something was stored, or another topic is newer.
-    pub fn withdraw_topic(&mut self, index: u32) -> bool {
+    /// Ends the making of the newest topic by a publish: recorded when something was stored, in the same tick as that;
+    /// else it goes again as if it had not been made (`false`), since what a refused publish created does not stay.
+    pub fn settle_topic(&mut self, index: u32, now_ns: i64) -> bool {
         let handles = self.topics.get(index).parts.as_slice().to_vec();
         let is_used = |h: &u32| {
             let part = self.part(*h);
             part.end > 0 || part.watchers > 0 || part.pending != NOT_PENDING
         };
         if handles.iter().any(is_used) {
-            return false;
+            self.record_topic(index, now_ns);
+            return true;
         }
         let name = self.topics.get(index).name.clone();
         self.routes.remove(&name, name_hash(&name));
         self.topics.hide(index, 1);
-        // Its making was recorded: a start must not find it again.
-        self.record_topic(index, self.last_ns);
         self.free_parts.extend(self.topics.forget(index).as_slice());
         self.born.retain(|at| *at != index);
         self.retained.retain(|at| *at != index);
-        true
+        false
     }
 
     /// Takes a topic out of sight. Its messages can be brought back within the grace time while memory holds them, and as

@@ -5,6 +5,7 @@ use crate::batch::Record;
 use crate::envelope::ENVELOPE_LEN;
 use crate::log::dedup::Producer;
 use crate::log::durable::Level;
+use crate::log::retain::parsed;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -594,4 +595,48 @@ fn a_log_that_dropped_nothing_begins_at_its_first_offset_also_where_that_is_dama
     log.restore_batch(&StoredBatch { topic_id: 99, ..batch });
     assert_eq!(log.finish_restore(&[], &[]), Some(99), "of this one only the messages are left");
     assert_eq!(log.part(handle(&log, "t")).low, 0);
+}
+
+#[test]
+fn a_topic_is_recorded_with_what_is_stored_in_it_and_one_that_goes_again_is_not() {
+    let setup = Setup { disk_lsn: Some(0), ..log().setup };
+    let mut log = Log::new(setup, Arc::new(SlotTable::single("n", 1).unwrap()));
+    let topic = log.topic_to_publish(b"t", 0).unwrap();
+    assert!(!log.settle_topic(topic, 0));
+    log.mark();
+    log.end_tick(0);
+    assert_eq!((log.ring().head_lsn(), log.topics().known()), (0, 0));
+    let topic = log.topic_to_publish(b"t", 0).unwrap();
+    let record = NewRecord { value: b"v", ..NewRecord::default() };
+    log.publish(topic, &record, &Options::default(), 0).unwrap();
+    assert!(log.settle_topic(topic, 0));
+    log.mark();
+    log.end_tick(0);
+    let taken = log.take_commit(1 << 20).expect("one commit holds both");
+    assert_eq!(taken.end_lsn, log.ring().head_lsn());
+    let (mut bytes, mut ids) =
+        (taken.slices.iter().flat_map(|s| s.iter().copied()).collect::<Vec<u8>>(), Vec::new());
+    while !bytes.is_empty() {
+        let (envelope, length) = parsed(&bytes);
+        ids.push(envelope.topic_id);
+        bytes.drain(..length);
+    }
+    assert_eq!(ids, [restore::CONFIGS_ID, log.topics().get(topic).id]);
+}
+
+#[test]
+fn what_the_disk_refuses_is_counted_by_its_reason() {
+    let setup = Setup { disk_lsn: Some(0), ..log().setup };
+    let mut log = Log::new(setup, Arc::new(SlotTable::single("n", 1).unwrap()));
+    log.put_topic(b"t", &Config::default(), 0).unwrap();
+    let refused = loop {
+        if let Err(problem) = put(&mut log, "t", 4000, 0) {
+            break problem;
+        }
+    };
+    assert_eq!(refused.code, Code::DiskBehind);
+    assert_eq!((log.counters().behind, log.counters().without_room), (1, 0));
+    log.set_disk_full(true);
+    assert_eq!(put(&mut log, "t", 4000, 0).unwrap_err().code, Code::StorageFull);
+    assert_eq!((log.counters().behind, log.counters().without_room), (1, 1));
 }
