@@ -467,8 +467,48 @@ class Engine:
     def age_out(self, before_ns: int) -> None:
         """Lets go of chunks in which everything was appended before a time and is in a window."""
 
+    def tail_lsn(self) -> int:
+        """Where memory begins: everything below has left it, and counts as on disk alone."""
+
+    def record_manifests(
+        self, slot: int, records: Sequence[tuple[bytes, bytes | None]], now_ns: int
+    ) -> int:
+        """Appends records (key, value; None: forgotten) of ``$sys.manifest`` to a slot, as one batch.
+
+        They are for the next commit whatever the disk's watermarks refuse; the log position after
+        them is given. Keys are not 8 bytes long, those are of topics; a value has
+        ``TOPIC_STATE_BYTES_MAX`` bytes at most. Raises InvalidRequest for these, for no record, for a
+        batch above 1 MiB and without a disk tier.
+        """
+
+    def topics_for_segment(
+        self, ids: Sequence[int]
+    ) -> list[tuple[int, str | None, list[tuple[int, int]]]]:
+        """Topics as ``build_segments`` takes them; name None: the id is not known, or forgotten."""
+
+    def topic_states(self, ids: Sequence[int]) -> list[tuple[bytes, bytes]]:
+        """Key and value of the present records in ``$sys.topics`` of those topics that are known."""
+
+    def set_cold(self, is_on: bool) -> None:
+        """Whether ``tiers`` name the cloud though it holds nothing yet."""
+
+    def cold_value(self, value: _Buffer, oldest_ns: int) -> None:
+        """What an index value names is in the cloud alone from now on. Raises LogDamaged.
+
+        Its window lies below ``tail_lsn`` and is the oldest that is left; ``oldest_ns`` is the oldest
+        append time of what stays on disk. No sum over the tiers changes.
+        """
+
+    def restore_cold(self, piece: _Buffer, end_lsn: int) -> None:
+        """Takes up a manifest piece that a start found: after topics and lows, before batches.
+
+        Pieces of a partition come in the order of their offsets; what was seen before, lies below
+        the low offset or is of an unknown topic counts for nothing. ``end_lsn``: the log position
+        below which all of it was. Raises LogDamaged.
+        """
+
     def restore_topics(self, value: _Buffer) -> None:
-        """Topics of one snapshot value. Raises LogDamaged."""
+        """Topics of one snapshot value; records of manifests in it are left out. Raises LogDamaged."""
 
     def restore_batches(self, first_lsn: int, value: _Buffer) -> None:
         """Batches of one index value in partition order. Raises LogDamaged."""
@@ -496,8 +536,11 @@ class Engine:
 
     def overdue(
         self, count_max: int
-    ) -> list[tuple[tuple[int, int], int, int, int, int, int, bool]]:
-        """Partitions whose oldest on disk retention no longer covers; ``Overdue`` of retention.py."""
+    ) -> list[tuple[tuple[int, int], int, int, int, int, int, bool, int]]:
+        """Partitions whose oldest below memory retention no longer covers; ``Overdue`` of retention.py.
+
+        A call goes on where the one before it ended.
+        """
 
     def retired(
         self, place: tuple[int, int], low: int, records: int, size: int, oldest_ns: int
@@ -506,6 +549,14 @@ class Engine:
 
         Records and bytes are those of the batches below it, the time is that of what is above.
         """
+
+    def retired_cold(
+        self, place: tuple[int, int], low: int, records: int, size: int, oldest_ns: int
+    ) -> None:
+        """The same over what lies in the cloud alone: ``low`` is ``cold_end`` of ``overdue`` at most."""
+
+    def is_cold(self, topic_id: int, partition: int) -> bool:
+        """Whether the cloud alone has offsets of a partition that are not below its low one."""
 
     def discard_value(self, value: _Buffer, oldest_ns: int) -> None:
         """Raises low offsets over all batches of an index value. Raises LogDamaged."""
@@ -681,7 +732,7 @@ class Slice:
     def __len__(self) -> int: ...
 
 _Cover: TypeAlias = tuple[int, int, int, int]
-_PartitionRange: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+_PartitionRange: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int]
 
 def build_segments(
     parts: Sequence[_Buffer], topics: Sequence[tuple[int, str | None, Sequence[tuple[int, int]]]]
@@ -698,7 +749,7 @@ def build_segments(
 
 @final
 class SegmentManifest:
-    """What is said of one segment; the bytes are those of ``build_segments`` or ``of_slot``.
+    """What is said of one segment; the bytes are those of ``build_segments`` or a piece of ``slots``.
 
     Raises LogDamaged when version, length or checksum do not hold.
     """
@@ -717,10 +768,19 @@ class SegmentManifest:
     partitions: list[_PartitionRange]
     def __new__(cls, data: _Buffer) -> SegmentManifest: ...
     def partition(self, topic_id: int, partition: int) -> _PartitionRange | None:
-        """(topic id, partition, slot, first offset, last offset, records, oldest ns, newest ns)."""
+        """The range of a partition.
 
-    def of_slot(self, slot: int) -> bytes:
-        """The part that concerns one slot, as a manifest of its own."""
+        (topic id, partition, slot, first offset, last offset, records, oldest ns, newest ns, bytes of
+        the log that it was made of, when the last of its records is over in ns, 0: never).
+        """
+
+    def slots(self, bytes_max: int) -> list[tuple[int, list[bytes]]]:
+        """For each slot of ``covers`` what concerns it, as manifests of at most ``bytes_max`` bytes.
+
+        Split by partitions, a partition that is too large alone by row groups; the offsets of the
+        pieces ascend. None for a slot that has no partition here. Runs without the interpreter.
+        Raises LogDamaged when ``bytes_max`` is too small for any piece.
+        """
 
     def locate(
         self,

@@ -57,6 +57,11 @@ type PyOverdue = ((u64, u16), u64, u64, i64, u64, u64, bool);
 /// Index in its value, (topic id, partition, end), position in the window, length.
 type PyNeeded = (usize, (u64, u16, u64), u32, u32);
 
+/// Id, name, lifetimes: what a segment is built with.
+type PyTopic = (u64, Option<String>, Vec<(i64, u64)>);
+/// Key and value.
+type PyState<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
 #[pyclass(frozen, module = "sprawl._native")]
 pub struct Engine {
     inner: Mutex<Inner>,
@@ -231,11 +236,39 @@ impl Engine {
         Some((window.first_lsn, slices, window.end_lsn))
     }
 
+    fn tail_lsn(&self) -> u64 {
+        self.lock().edge.log.ring().memory_tail()
+    }
+
+    fn record_manifests(&self, slot: u16, records: Vec<(View, Option<View>)>, now_ns: i64) -> PyResult<u64> {
+        let records: Vec<_> = records.iter().map(|(key, value)| (&**key, value.as_deref())).collect();
+        self.lock().edge.log.record_manifests(slot, &records, now_ns).map_err(to_py)
+    }
+
+    fn topics_for_segment(&self, ids: Vec<u64>) -> Vec<PyTopic> {
+        let inner = self.lock();
+        let log = &inner.edge.log;
+        let described = |id: u64| match log.topics().find_id(id) {
+            Some(index) => {
+                let name = log.topics().get(index).name_str().to_owned();
+                (id, Some(name), log.topic_lifetimes(index))
+            }
+            None => (id, None, Vec::new()),
+        };
+        ids.into_iter().map(described).collect()
+    }
+
+    fn topic_states<'py>(&self, py: Python<'py>, ids: Vec<u64>) -> Vec<PyState<'py>> {
+        let inner = self.lock();
+        let states = ids.into_iter().filter_map(|id| inner.edge.log.topic_state(id));
+        states.map(|(key, value)| (PyBytes::new(py, &key), PyBytes::new(py, &value))).collect()
+    }
+
     fn restore_topics(&self, value: View) -> PyResult<()> {
         let entries = disk::snapshot_entries(&value).map_err(|damage| to_py(damage.into()))?;
         let mut inner = self.lock();
         for (key, state) in entries {
-            let Some(state) = state else { continue };
+            let Some(state) = state.filter(|_| TopicRecord::has_key(key)) else { continue };
             let unknown =
                 || Problem::new(Code::LogDamaged, "a topic's record is not of a version this node reads");
             let record = TopicRecord::decode(key, state).ok_or_else(|| to_py(unknown()))?;

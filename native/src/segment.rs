@@ -19,13 +19,15 @@ fn to_covers(covers: &[Cover]) -> Vec<PyCover> {
     covers.iter().map(|cover| (cover.slot, cover.epoch, cover.first, cover.last)).collect()
 }
 
-type PyRange = (u64, u16, u16, u64, u64, u32, i64, i64);
+type PyRange = (u64, u16, u16, u64, u64, u32, i64, i64, u64, i64);
 
 fn to_range(range: &PartitionRange) -> PyRange {
     let PartitionRange { topic_id, partition, slot, first, last, count, oldest_ns, newest_ns, .. } = *range;
-    (topic_id, partition, slot, first, last, count, oldest_ns, newest_ns)
+    let (log_bytes, last_expiry_ns) = (range.log_bytes, range.last_expiry_ns);
+    (topic_id, partition, slot, first, last, count, oldest_ns, newest_ns, log_bytes, last_expiry_ns)
 }
 
+type PyPieces<'py> = Vec<Bound<'py, PyBytes>>;
 type PyTopic = (u64, Option<String>, Vec<(i64, u64)>);
 type PySegments<'py> = (Vec<PyCover>, Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)>);
 
@@ -120,8 +122,10 @@ impl SegmentManifest {
         self.inner.partition(topic_id, partition).map(to_range)
     }
 
-    fn of_slot<'py>(&self, py: Python<'py>, slot: u16) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.inner.of_slot(slot).encode())
+    fn slots<'py>(&self, py: Python<'py>, bytes_max: usize) -> PyResult<Vec<(u16, PyPieces<'py>)>> {
+        let slots = py.detach(|| self.inner.slots(bytes_max)).map_err(refused)?;
+        let to_py = |pieces: Vec<Vec<u8>>| pieces.iter().map(|piece| PyBytes::new(py, piece)).collect();
+        Ok(slots.into_iter().map(|(slot, pieces)| (slot, to_py(pieces))).collect())
     }
 
     fn locate(

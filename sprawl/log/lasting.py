@@ -29,8 +29,8 @@ _PLACE: Final = struct.Struct(">QH")
 _NUMBER: Final = struct.Struct(">H")
 _SECTION: Final = struct.Struct(">QB")
 _PARTITIONS, _SLOTS, _BLOOM, _SNAPSHOT = range(1, 5)
-# Topic id of $sys.topics.
-_CONFIGS_ID: Final = 1
+# The greatest topic id of the log itself: $sys.topics has 1, $sys.manifest 2.
+_INTERNAL_ID_MAX: Final = 2
 
 
 class Engine(Protocol):
@@ -83,7 +83,7 @@ def states_of_window(
     """What of a window must be put before it goes, in parts of about ``STATES_PUT_MAX`` states.
 
     Low offsets of its partitions are above it by then and put by themselves (``low_states``); those
-    of ``$sys.topics`` are among these. Topics that are forgotten are left out. Raises LogDamaged.
+    of the log's own topics are among these. Topics that are forgotten are left out. Raises LogDamaged.
     """
     states: dict[bytes, bytes] = {}
     for states_of_value, section in (
@@ -108,7 +108,7 @@ def _topics(value: bytes, is_known: Callable[[int], bool]) -> Iterator[tuple[byt
 
 def _ends(value: bytes, _: Callable[[int], bool]) -> Iterator[tuple[bytes, bytes]]:
     for topic_id, partition, _slot, base, records, _at in last_entries(value):
-        if topic_id == _CONFIGS_ID:
+        if topic_id <= _INTERNAL_ID_MAX:
             yield _LOW + _PLACE.pack(topic_id, partition), counter(base + records)
 
 

@@ -21,7 +21,8 @@ NONE = 0xFFFFFF
 PARTITION = struct.Struct("<QQqIIIHH")
 SLOT = struct.Struct("<QIIHHI")
 HEADER = struct.Struct("<QQQQqqIIIII")
-TOPICS = 2
+STATES = (2, 3)
+"""Kinds of envelopes that hold states: records of topics, of manifests."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def states(log: list[Stored]) -> dict[bytes, bytes | None]:
     """The last state of each topic, by name."""
     out: dict[bytes, bytes | None] = {}
     for item in log:
-        if item.envelope.kind == TOPICS:
+        if item.envelope.kind in STATES:
             for _, record in batch_model.decode(item.batch):
                 out[record.key or b""] = record.value
     return dict(sorted(out.items()))

@@ -16,6 +16,8 @@ pub const VERSION: u8 = 1;
 pub const KIND_BATCH: u8 = 1;
 /// Kind of an envelope that holds a batch of `$sys.topics`: topics made, changed or forgotten.
 pub const KIND_TOPICS: u8 = 2;
+/// Kind of an envelope that holds a batch of `$sys.manifest`: what of the log is in the cloud tier.
+pub const KIND_MANIFEST: u8 = 3;
 const CHECKED_FROM: usize = 16;
 
 /// What the log says of one batch.

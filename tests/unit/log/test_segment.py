@@ -58,11 +58,29 @@ def test_a_slot_has_its_part_of_the_manifest() -> None:
     assert [cover[0] for cover in covers] == sorted(
         ids.slot_of(name, 3) for name in TOPICS.values()
     )
+    slots = dict(manifest.slots(4096))
+    assert list(slots) == [cover[0] for cover in covers]
     for topic_id, name in TOPICS.items():
-        own = SegmentManifest(manifest.of_slot(ids.slot_of(name, 3)))
+        (piece,) = slots[ids.slot_of(name, 3)]
+        own = SegmentManifest(piece)
         assert own.partitions == [manifest.partition(topic_id, 3)]
+        assert [cover for cover in covers if cover[0] == ids.slot_of(name, 3)] == own.covers
         assert (own.key, own.sha256) == (manifest.key, manifest.sha256)
         assert segment.records_of(read(own, data, topic_id)) == expected(segment.window(), topic_id)
+    with pytest.raises(LogDamaged, match="too few"):
+        manifest.slots(300)
+
+
+def test_a_range_tells_its_log_bytes_and_its_last_expiry() -> None:
+    log = segment.window()
+    _, [(described, _)] = build_segments([log], segment.topics())
+    ranges = {place[0]: place for place in SegmentManifest(described).partitions}
+    assert {topic_id: place[8] for topic_id, place in ranges.items()} == {
+        topic_id: len(log) // 2 for topic_id in TOPICS
+    }
+    # The last batch's own lifetime of an hour outlives the topic's minute; without one none is over.
+    assert ranges[7][9] == APPEND_NS + 5 + 3600 * 10**9
+    assert ranges[ORDERS][9] == 0
 
 
 def test_damage_and_unknown_topics_are_refused() -> None:

@@ -41,9 +41,9 @@ def log_of(
     ends: dict[tuple[int, int], int] = {}
     sequences: dict[int, int] = {}
     for number, (topic_id, partition, sizes, leap, step, after_ns) in enumerate(plan):
-        kind = 2 if topic_id == 1 else 1
+        kind = {1: 2, 2: 3}.get(topic_id, 1)
         slot = (topic_id + partition) % 3 * 2000
-        key = NAMES[len(sizes)] if kind == 2 else None
+        key = NAMES[len(sizes)] + bytes([kind]) if kind != 1 else None
         values = [None if size < 0 else bytes([size]) * size for size in sizes]
         if kind == 1 and number == large[0]:
             values.append(b"x" * large[1])
@@ -365,7 +365,7 @@ def test_what_does_not_ascend_or_is_not_whole_is_not_written() -> None:
     for log, text in [
         (one(1, 1) + one(1, 2), "offset 1"),
         (one(1, 1) + one(2, 1), "sequence 1"),
-        (one(1, 1, kind=3), "kind 3"),
+        (one(1, 1, kind=4), "kind 4"),
         (one(1, 1)[:-1], "incomplete"),
         (b"", "0 bytes"),
     ]:

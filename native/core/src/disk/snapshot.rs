@@ -1,4 +1,4 @@
-//! States of topics: the last one of each, as names and opaque bytes.
+//! States of topics and of manifests: the last one of each, as names and opaque bytes.
 //!
 //! An entry: key length u16, value length u32 (0xffffffff: forgotten), key, value. Entries are never cut.
 use super::index::{open, put, Section, BODY_BYTES_MAX, HEAD_LEN};
@@ -23,9 +23,9 @@ pub(super) struct States {
 }
 
 impl States {
-    /// Takes the records of a batch of `$sys.topics` in their order.
+    /// Takes the records of a batch of `$sys.topics` or `$sys.manifest` in their order.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), Damage> {
-        let damage = |error: batch::BatchError| Damage::new(format!("batch of topic states: {error}"));
+        let damage = |error: batch::BatchError| Damage::new(format!("batch of states: {error}"));
         let mut scratch = std::mem::take(&mut self.scratch);
         for record in batch::records(bytes, &mut scratch).map_err(damage)? {
             let record = record.map_err(damage)?;

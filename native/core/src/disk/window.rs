@@ -7,7 +7,7 @@ use super::stream::Stream;
 use super::{bloom, pairs, Damage, Pair};
 use crate::arena::Tail;
 use crate::batch;
-use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_BATCH, KIND_TOPICS};
+use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_BATCH, KIND_MANIFEST, KIND_TOPICS};
 use crate::limits::WINDOW_BYTES_MAX;
 
 /// Bytes of an envelope and of the base offset behind it.
@@ -57,7 +57,7 @@ pub fn build(first_lsn: u64, parts: &[&[u8]], verify: bool, skip: &[(u64, u64)])
         if builder.batches.is_empty() {
             builder.expect((stream.left() as usize / length).min(EXPECTED_MAX));
         }
-        let bytes_needed = if verify || envelope.kind == KIND_TOPICS { length } else { HEAD_BYTES };
+        let bytes_needed = if verify || envelope.kind != KIND_BATCH { length } else { HEAD_BYTES };
         let bytes = match stream.peek(bytes_needed.min(length), &mut scratch) {
             Some(bytes) if length >= HEAD_BYTES => bytes,
             _ => return Err(Damage::new(format!("envelope at {at} of {length} bytes holds no batch"))),
@@ -102,7 +102,7 @@ impl Builder {
         }
         match envelope.kind {
             KIND_BATCH => {}
-            KIND_TOPICS => self.states.take(&bytes[ENVELOPE_LEN..])?,
+            KIND_TOPICS | KIND_MANIFEST => self.states.take(&bytes[ENVELOPE_LEN..])?,
             kind => return Err(Damage::new(format!("kind {kind} is not known"))),
         }
         let mut base = [0; 8];

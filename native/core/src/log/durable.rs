@@ -3,6 +3,7 @@
 //! A *mark* is the number of a tick. An answer that promises `disk` carries the mark of the tick it was given in and may
 //! leave when [`Log::synced`] has said that mark. Design: `docs/design/disk.md`.
 
+use super::restore::{CONFIGS_ID, MANIFESTS_ID};
 use super::retain::parsed;
 use super::Log;
 use crate::arena::Slice;
@@ -101,8 +102,8 @@ pub(super) struct Disk {
     pub(super) nameless: Option<u64>,
     /// Where each partition that was restored went on. Below this an offset without a batch is a gap.
     pub(super) restored_ends: Box<[u64]>,
-    /// Next offset of `$sys.topics` by slot.
-    pub(super) config_offsets: Box<[u64]>,
+    /// Next offsets of `$sys.topics` and of `$sys.manifest`, each by slot.
+    internal_offsets: [Box<[u64]>; 2],
 }
 
 impl Disk {
@@ -125,7 +126,7 @@ impl Disk {
             newest_lsn: Vec::new(),
             nameless: None,
             restored_ends: Box::default(),
-            config_offsets: vec![0; SLOTS_COUNT].into_boxed_slice(),
+            internal_offsets: [(); 2].map(|()| vec![0; SLOTS_COUNT].into_boxed_slice()),
         }
     }
 
@@ -136,6 +137,16 @@ impl Disk {
 
     pub(super) fn hide(&mut self, end_lsn: u64, part: u32, end: u64) {
         self.hidden.push_back(Unsynced { end_lsn, part, end });
+    }
+
+    /// Next offset of a partition of an internal topic; `None` for topics of clients.
+    pub(super) fn internal_offset(&mut self, topic_id: u64, partition: u16) -> Option<&mut u64> {
+        let at = match topic_id {
+            CONFIGS_ID => 0,
+            MANIFESTS_ID => 1,
+            _ => return None,
+        };
+        self.internal_offsets[at].get_mut(usize::from(partition))
     }
 
     pub(super) fn is_used(&self) -> bool {

@@ -93,6 +93,21 @@ impl Log {
         )
     }
 
+    /// The lifetimes that a topic gave to records that name none: from which append time on, seconds. Ascending; none, when
+    /// they live for ever.
+    #[must_use]
+    pub fn topic_lifetimes(&self, topic: u32) -> Vec<(i64, u64)> {
+        if let Some(changes) = self.lifetimes.changes.get(&topic) {
+            return changes.clone();
+        }
+        let ttl_s = self.topics.get(topic).config.as_deref().map_or(0, |c| c.ttl_s);
+        if ttl_s > 0 {
+            vec![(i64::MIN, ttl_s)]
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Records of a partition that can be read, those of the open tick included.
     #[must_use]
     pub fn readable(&self, handle: u32) -> u64 {

@@ -217,7 +217,7 @@ impl Log {
         }
         let id = loop {
             let id = self.next_random();
-            if id > restore::CONFIGS_ID && self.topics.find_id(id).is_none() {
+            if id > restore::MANIFESTS_ID && self.topics.find_id(id).is_none() {
                 break id;
             }
         };

@@ -6,10 +6,18 @@ use super::keep::add_moved;
 use super::topics::{Config, Parts, Topic};
 use super::Log;
 use crate::batch::{Builder, Record};
-use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_TOPICS};
+use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_MANIFEST, KIND_TOPICS};
+use crate::limits::{KEY_BYTES_MAX, SLOTS_COUNT, TOPIC_STATE_BYTES_MAX};
+use crate::problem::{Code, Problem};
 
 /// Topic id of `$sys.topics`, whose partition *i* lies in slot *i*.
 pub const CONFIGS_ID: u64 = 1;
+/// Topic id of `$sys.manifest`, whose partition *i* lies in slot *i*. No topic of a client has an id up to this one.
+pub const MANIFESTS_ID: u64 = 2;
+/// Bytes of the longest batch of manifest records.
+const MANIFESTS_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of the key of a topic's record; those of manifests have other lengths.
+const TOPIC_KEY_LEN: usize = 8;
 /// Version of a topic's record.
 const VERSION: u8 = 1;
 const RECORD_LEN: usize = 4 + 4 + 4 + 8 * 8;
@@ -60,6 +68,12 @@ impl TopicRecord {
         out
     }
 
+    /// Whether a key in the snapshot of a window is that of a topic; else it is one of `$sys.manifest`.
+    #[must_use]
+    pub fn has_key(key: &[u8]) -> bool {
+        key.len() == TOPIC_KEY_LEN
+    }
+
     /// Reads key and value; `None` when they are not of a version this node knows, or out of bounds.
     #[must_use]
     pub fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
@@ -99,50 +113,113 @@ impl TopicRecord {
     }
 }
 
+/// A record of an internal topic.
+fn state<'a>(key: &'a [u8], value: Option<&'a [u8]>, now_ns: i64) -> Record<'a> {
+    Record {
+        timestamp_ms: now_ns.div_euclid(1_000_000),
+        key: Some(key),
+        value,
+        headers: &[],
+        ttl_s: None,
+        idempotency_key: None,
+        content_type: None,
+    }
+}
+
 impl Log {
+    /// What `$sys.topics` says of a topic now.
+    fn topic_record(&self, index: u32) -> TopicRecord {
+        let topic = self.topics.get(index);
+        let (created_ns, deleted_ns) = (topic.created_ns, topic.deleted_ns);
+        TopicRecord { id: topic.id, name: topic.name.clone(), config: topic.config(), created_ns, deleted_ns }
+    }
+
+    /// Key and value of a topic's present record in `$sys.topics`; `None` when it is not known.
+    #[must_use]
+    pub fn topic_state(&self, id: u64) -> Option<([u8; 8], Vec<u8>)> {
+        let index = self.topics.find_id(id)?;
+        Some((id.to_be_bytes(), self.topic_record(index).encode()))
+    }
+
     /// Appends what is now known of a topic to `$sys.topics`; nothing without a disk tier.
     pub(super) fn record_topic(&mut self, index: u32, now_ns: i64) {
         if self.disk.is_none() {
             return;
         }
-        let topic = self.topics.get(index);
-        let slot = self.parts[topic.parts.as_slice()[0] as usize].slot;
-        let (created_ns, deleted_ns) = (topic.created_ns, topic.deleted_ns);
-        let (id, name, config) = (topic.id, topic.name.clone(), topic.config());
-        let key = id.to_be_bytes();
-        let value = TopicRecord { id, name, config, created_ns, deleted_ns }.encode();
+        let slot = self.parts[self.topics.get(index).parts.as_slice()[0] as usize].slot;
+        let record = self.topic_record(index);
+        let key = record.id.to_be_bytes();
         let mut builder = Builder::with_capacity(256);
-        let record = Record {
-            timestamp_ms: now_ns.div_euclid(1_000_000),
-            key: Some(&key),
-            value: Some(&value),
-            headers: &[],
-            ttl_s: None,
-            idempotency_key: None,
-            content_type: None,
-        };
-        builder.push(&record).expect("a name and a configuration fit a batch");
+        builder
+            .push(&state(&key, Some(&record.encode()), now_ns))
+            .expect("a name and a configuration fit a batch");
+        self.append_states(KIND_TOPICS, slot, &builder, now_ns);
+    }
+
+    /// Appends records of `$sys.manifest` to a slot as one batch; gives the log position after them. Nothing refuses them
+    /// for want of room: they are what makes room.
+    ///
+    /// # Errors
+    /// `invalid_parameter` without a disk tier, for no record, for a key or value that the index of a window cannot hold,
+    /// for a key of the length that those of topics have, and for more than 1 MiB.
+    pub fn record_manifests(
+        &mut self,
+        slot: u16,
+        records: &[(&[u8], Option<&[u8]>)],
+        now_ns: i64,
+    ) -> Result<u64, Problem> {
+        let refused = |detail: String| Err(Problem::new(Code::InvalidParameter, detail));
+        if self.disk.is_none() || usize::from(slot) >= SLOTS_COUNT || records.is_empty() {
+            let count = records.len();
+            return refused(format!("{count} manifest records for slot {slot} have no place"));
+        }
+        let now_ns = self.advance(now_ns);
+        let mut builder = Builder::with_capacity(4096);
+        for (key, value) in records {
+            let (key_len, size) = (key.len(), value.map_or(0, <[u8]>::len));
+            let is_key = (1..=KEY_BYTES_MAX).contains(&key_len) && key_len != TOPIC_KEY_LEN;
+            if !is_key || size > TOPIC_STATE_BYTES_MAX {
+                return refused(format!(
+                    "manifest record with a key of {key_len} bytes (1 to {KEY_BYTES_MAX}, not {TOPIC_KEY_LEN}) and a value \
+                     of {size} bytes (at most {TOPIC_STATE_BYTES_MAX})"
+                ));
+            }
+            builder.push(&state(key, *value, now_ns))?;
+        }
+        let size = builder.encoded_len();
+        if size > MANIFESTS_BYTES_MAX {
+            return refused(format!(
+                "batch of {size} bytes of manifest records exceeds {MANIFESTS_BYTES_MAX}"
+            ));
+        }
+        self.append_states(KIND_MANIFEST, slot, &builder, now_ns);
+        Ok(self.ring.head_lsn())
+    }
+
+    /// Appends a batch of states to a slot's partition of the internal topic of this kind.
+    fn append_states(&mut self, kind: u8, slot: u16, builder: &Builder, now_ns: i64) {
         let size = builder.encoded_len();
         self.make_room(ENVELOPE_LEN + size);
         let epoch = self.slots.epoch(slot);
         let sequence = &mut self.slot_sequences[slot as usize];
+        let topic_id = if kind == KIND_TOPICS { CONFIGS_ID } else { MANIFESTS_ID };
         let envelope = Envelope {
-            kind: KIND_TOPICS,
+            kind,
             slot,
             epoch,
             partition: slot,
             sequence: *sequence,
-            topic_id: CONFIGS_ID,
+            topic_id,
             append_ns: self.last_ns.max(now_ns),
             expiry_ns: 0,
-            records_count: 1,
+            records_count: builder.count(),
         };
         *sequence += 1;
         let Some(disk) = &mut self.disk else { return };
         disk.touch();
-        let offset = &mut disk.config_offsets[slot as usize];
+        let offset = disk.internal_offset(topic_id, slot).expect("an internal topic");
         let base = i64::try_from(*offset).expect("offsets are below 2^63");
-        *offset += 1;
+        *offset += u64::from(envelope.records_count);
         let epoch = i32::try_from(epoch).unwrap_or(i32::MAX);
         self.ring.append(ENVELOPE_LEN + size, |out| {
             builder.finish_in_place(&mut out[ENVELOPE_LEN..], base, epoch, None);
@@ -208,8 +285,7 @@ impl Log {
         self.last_ns = self.last_ns.max(batch.append_ns);
         let Some(disk) = &mut self.disk else { return };
         let end = batch.base + u64::from(batch.records);
-        if batch.topic_id == CONFIGS_ID {
-            let next = &mut disk.config_offsets[batch.partition as usize];
+        if let Some(next) = disk.internal_offset(batch.topic_id, batch.partition) {
             *next = (*next).max(end);
             return;
         }
@@ -256,11 +332,8 @@ impl Log {
 
     /// Nothing below this offset of a partition is retained.
     pub fn restore_low(&mut self, topic_id: u64, number: u16, low: u64) {
-        if topic_id == CONFIGS_ID {
-            if let Some(disk) = &mut self.disk {
-                let next = &mut disk.config_offsets[number as usize];
-                *next = (*next).max(low);
-            }
+        if let Some(next) = self.disk.as_mut().and_then(|disk| disk.internal_offset(topic_id, number)) {
+            *next = (*next).max(low);
             return;
         }
         let Some(index) = self.topics.find_id(topic_id) else { return };

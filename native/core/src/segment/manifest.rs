@@ -5,9 +5,9 @@ use super::{SegmentError, VERSION};
 
 const HEAD_LEN: usize = 16;
 const FIXED_LEN: usize = 96;
-const COVER_LEN: usize = 24;
-const GROUP_LEN: usize = 56;
-const PARTITION_LEN: usize = 56;
+pub(super) const COVER_LEN: usize = 24;
+pub(super) const GROUP_LEN: usize = 56;
+pub(super) const PARTITION_LEN: usize = 72;
 /// Bytes of the longest key; a segment's own is 69.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -60,6 +60,10 @@ pub struct PartitionRange {
     pub oldest_ns: i64,
     /// Latest append time, ns since the Unix epoch.
     pub newest_ns: i64,
+    /// Bytes of the log that the rows were made of: envelopes with their batches.
+    pub log_bytes: u64,
+    /// When the last of the records is over, ns since the Unix epoch; 0: never.
+    pub last_expiry_ns: i64,
     /// Rows.
     pub count: u32,
     /// The partition.
@@ -209,6 +213,8 @@ impl Manifest {
             }
             out.u64(range.oldest_ns as u64);
             out.u64(range.newest_ns as u64);
+            out.u64(range.log_bytes);
+            out.u64(range.last_expiry_ns as u64);
             out.u32(range.count);
             out.u16(range.partition);
             out.u16(range.slot);
@@ -347,31 +353,6 @@ impl Manifest {
         place.ok().map(|index| &self.partitions[index])
     }
 
-    /// The part that concerns one slot: what a record of `$sys.manifest` in that slot holds.
-    #[must_use]
-    pub fn of_slot(&self, slot: u16) -> Self {
-        let partitions: Vec<_> = self.partitions.iter().filter(|range| range.slot == slot).copied().collect();
-        let mut is_used = vec![false; self.groups.len()];
-        for range in &partitions {
-            let first = self.group_of(range.row).expect("a row of a manifest that holds");
-            let last = self.group_of(range.row + u64::from(range.count) - 1).expect("a row of the same");
-            is_used[first..=last].fill(true);
-        }
-        Self {
-            covers: self.covers.iter().filter(|cover| cover.slot == slot).copied().collect(),
-            groups: self
-                .groups
-                .iter()
-                .zip(is_used)
-                .filter(|(_, used)| *used)
-                .map(|(group, _)| *group)
-                .collect(),
-            partitions,
-            key: self.key.clone(),
-            ..*self
-        }
-    }
-
     /// Indexes of the groups, one after another in the file, that a read needs: from the one that holds the wanted record,
     /// or the next, as many as hold `rows_max` rows of the partition from there on or `bytes_max` bytes, one at least.
     pub(super) fn groups_for(
@@ -435,6 +416,19 @@ fn group(body: &mut In<'_>) -> Result<Group, SegmentError> {
 fn partition(body: &mut In<'_>) -> Result<PartitionRange, SegmentError> {
     let (topic_id, first, last, row) = (body.u64()?, body.u64()?, body.u64()?, body.u64()?);
     let (oldest_ns, newest_ns) = (body.i64()?, body.i64()?);
+    let (log_bytes, last_expiry_ns) = (body.u64()?, body.i64()?);
     let (count, partition, slot) = (body.u32()?, body.u16()?, body.u16()?);
-    Ok(PartitionRange { topic_id, first, last, row, oldest_ns, newest_ns, count, partition, slot })
+    Ok(PartitionRange {
+        topic_id,
+        first,
+        last,
+        row,
+        oldest_ns,
+        newest_ns,
+        log_bytes,
+        last_expiry_ns,
+        count,
+        partition,
+        slot,
+    })
 }

@@ -11,6 +11,7 @@ mod columns;
 mod manifest;
 mod read;
 mod schema;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod write;

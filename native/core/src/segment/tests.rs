@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::batch::{self, Builder, Codec, Producer, Record, HEADER_LEN};
 use crate::edge::page::{Page, Want};
-use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_BATCH, KIND_TOPICS};
+use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_BATCH, KIND_MANIFEST, KIND_TOPICS};
 use crate::ids;
 
 /// Timestamp, key, value, headers, lifetime, content type and idempotency key of a record.
@@ -176,6 +176,64 @@ fn small() -> Bounds {
     Bounds { group_bytes: 200, group_rows: 7, file_bytes: 4_000, partitions: 3 }
 }
 
+/// When the last of these records is over; 0: never.
+fn last_expiry(records: &[&Whole], topic_id: u64) -> i64 {
+    let topics = topics();
+    let topic = topics.iter().find(|topic| topic.id == topic_id).unwrap();
+    let expiry = |record: &&Whole| {
+        let default = if record.append_ns < 1_700_100_000_000_000_000 { 60 } else { 0 };
+        let default = if topic.lifetimes.is_empty() { 0 } else { default };
+        match record.ttl_s.filter(|ttl| *ttl > 0).map_or(default, i64::from) {
+            0 => i64::MAX,
+            ttl_s => record.append_ns + ttl_s * 1_000_000_000,
+        }
+    };
+    records.iter().map(expiry).max().filter(|last| *last != i64::MAX).unwrap_or(0)
+}
+
+/// Bytes of envelopes with their batches, by topic id and partition.
+fn log_bytes_of(log: &[u8]) -> BTreeMap<(u64, u16), u64> {
+    let (mut out, mut at) = (BTreeMap::<_, u64>::new(), 0);
+    while at < log.len() {
+        let (envelope, length) = Envelope::check(&log[at..]).unwrap().unwrap();
+        *out.entry((envelope.topic_id, envelope.partition)).or_default() += length as u64;
+        at += length;
+    }
+    out
+}
+
+/// The pieces of a manifest say together what it says, each of its slot alone and within the bound.
+fn assert_pieces(manifest: &Manifest, bytes_max: usize) {
+    let slots = manifest.slots(bytes_max).unwrap();
+    assert!(slots.iter().map(|(slot, _)| *slot).eq(manifest.covers.iter().map(|cover| cover.slot)));
+    let mut found = BTreeMap::<_, Vec<PartitionRange>>::new();
+    for (slot, pieces) in slots {
+        for piece in pieces {
+            assert!(piece.len() <= bytes_max, "{} bytes exceed {bytes_max}", piece.len());
+            let own = Manifest::parse(&piece).unwrap();
+            assert!(own.covers.iter().map(|cover| cover.slot).eq([slot]));
+            assert!(!own.partitions.is_empty() && own.partitions.iter().all(|range| range.slot == slot));
+            assert!(own.groups.iter().all(|group| manifest.groups.contains(group)));
+            for range in &own.partitions {
+                found.entry((range.topic_id, range.partition)).or_default().push(*range);
+            }
+            let rest = (own.key, own.size, own.sha256, own.footer_at, own.part, own.parts);
+            let Manifest { key, size, sha256, footer_at, part, parts, .. } = manifest.clone();
+            assert_eq!(rest, (key, size, sha256, footer_at, part, parts));
+        }
+    }
+    for range in &manifest.partitions {
+        let own = found.remove(&(range.topic_id, range.partition)).unwrap();
+        let (first, last) = (own[0], own[own.len() - 1]);
+        assert_eq!((first.first, first.row, last.last), (range.first, range.row, range.last));
+        assert!(own.windows(2).all(|pair| pair[0].last < pair[1].first));
+        assert!(own.windows(2).all(|pair| pair[0].row + u64::from(pair[0].count) == pair[1].row));
+        assert_eq!(own.iter().map(|part| part.count).sum::<u32>(), range.count);
+        assert_eq!(own.iter().map(|part| part.log_bytes).sum::<u64>(), range.log_bytes);
+    }
+    assert!(found.is_empty());
+}
+
 /// Every record of a partition, read as a cold read would: locate, fetch one range, re-encode, go on after its end.
 fn read_all(segments: &Segments, place: (u64, u16), bytes_max: usize) -> Vec<u8> {
     let mut out = Vec::new();
@@ -237,7 +295,9 @@ proptest! {
     }
 
     #[test]
-    fn manifests_say_what_the_files_hold(pieces in prop::collection::vec(pieces(), 1..40)) {
+    fn manifests_say_what_the_files_hold(
+        pieces in prop::collection::vec(pieces(), 1..40), bytes_max in prop_oneof![Just(340_usize), 340..2_000_usize],
+    ) {
         let log = window(&pieces);
         let segments = build(&[&log], &topics(), &small()).unwrap();
         let expected = records_of(&log);
@@ -257,14 +317,17 @@ proptest! {
                     && (range.oldest_ns..=range.newest_ns).contains(&record.append_ns);
                 let inside: Vec<_> = expected[&place].iter().filter(is_inside).collect();
                 prop_assert_eq!(inside.len(), range.count as usize);
+                prop_assert_eq!(range.last_expiry_ns, last_expiry(&inside, range.topic_id));
                 *counted.entry(place).or_default() += inside.len();
             }
-            for slot in segments.covers.iter().map(|cover| cover.slot) {
-                let own = manifest.of_slot(slot);
-                prop_assert_eq!(&Manifest::parse(&own.encode()).unwrap(), &own);
-                prop_assert!(own.partitions.iter().all(|range| range.slot == slot));
-            }
+            assert_pieces(manifest, bytes_max);
         }
+        let logged: BTreeMap<_, u64> = log_bytes_of(&log);
+        let mut stated = BTreeMap::<_, u64>::new();
+        for range in segments.segments.iter().flat_map(|segment| &segment.manifest.partitions) {
+            *stated.entry((range.topic_id, range.partition)).or_default() += range.log_bytes;
+        }
+        prop_assert_eq!(stated, logged);
         for (place, records) in &expected {
             prop_assert_eq!(counted[place], records.len());
         }
@@ -398,6 +461,10 @@ fn batches_of_the_log_itself_are_covered_and_not_rows() {
     let slot = ids::slot_of(NAMES[0].as_bytes(), 0);
     assert_eq!(segments.covers, [Cover { slot, epoch: 9, first: 0, last: 7 }]);
     assert_eq!(segments.segments[0].manifest.records, 1);
+    (envelope.kind, envelope.sequence) = (KIND_MANIFEST, 8);
+    envelope.write_into(&batch, &mut log);
+    let segments = build(&[&log], &topics(), &Bounds::default()).unwrap();
+    assert_eq!((segments.covers[0].last, segments.segments[0].manifest.records), (8, 1));
     // The same sequence again is no log of ours.
     envelope.write_into(&batch, &mut log);
     assert!(build(&[&log], &topics(), &Bounds::default()).is_err());

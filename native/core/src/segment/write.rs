@@ -12,11 +12,12 @@ use super::manifest::{Cover, Group, Manifest, PartitionRange};
 use super::schema::{properties, schema};
 use super::{SegmentError, VERSION};
 use crate::batch::{self, Header};
-use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_BATCH, KIND_TOPICS};
+use crate::envelope::{Envelope, ENVELOPE_LEN, KIND_BATCH, KIND_MANIFEST, KIND_TOPICS};
 use crate::ids;
 use crate::limits::{
     SEGMENT_BYTES_MAX, SEGMENT_GROUP_BYTES, SEGMENT_GROUP_ROWS_MAX, SEGMENT_PARTITIONS_MAX, SEGMENT_PARTS_MAX,
 };
+use crate::log::lifetimes::expiry_ns;
 
 const DAY_NS: i64 = 86_400 * 1_000_000_000;
 const FOOTER_TAIL_LEN: usize = 8;
@@ -171,7 +172,7 @@ fn sources(log: &[u8], topics: &[&Topic<'_>]) -> Result<(Vec<Source>, Vec<Cover>
                     sources.push(Source { day, topic, partition, base, at, length });
                 }
             }
-            KIND_TOPICS => {}
+            KIND_TOPICS | KIND_MANIFEST => {}
             kind => return Err(fault(&format!("kind {kind} is not known"))),
         }
         at += length;
@@ -263,7 +264,9 @@ impl Files<'_> {
                 self.open = Some(Open::new(source.day)?);
             }
             let open = self.open.as_mut().expect("opened above");
-            open.take(&envelope, offset).map_err(|last| {
+            let log_bytes = if index == 0 { bytes.len() as u64 } else { 0 };
+            let expiry_ns = expiry_ns(record.ttl_s, topic_ttl_s, envelope.append_ns);
+            open.take(&envelope, offset, log_bytes, expiry_ns).map_err(|last| {
                 fault(format!("offset {offset} of partition {} follows {last}", envelope.partition))
             })?;
             if rows.len() == 0 {
@@ -299,8 +302,8 @@ impl Open {
         Ok(Self { writer, day, groups, partitions, row: 0, first: 0, newest_ns: 0 })
     }
 
-    /// Counts a row; the last offset of the partition if the row's does not ascend.
-    fn take(&mut self, envelope: &Envelope, offset: u64) -> Result<(), u64> {
+    /// Counts a row and the bytes of its batch; the last offset of the partition if the row's does not ascend.
+    fn take(&mut self, envelope: &Envelope, offset: u64, log_bytes: u64, expiry_ns: i64) -> Result<(), u64> {
         let Envelope { topic_id, partition, slot, append_ns, .. } = *envelope;
         let place = self.partitions.last_mut().filter(|r| (r.topic_id, r.partition) == (topic_id, partition));
         match place {
@@ -310,6 +313,9 @@ impl Open {
                 range.count += 1;
                 range.oldest_ns = range.oldest_ns.min(append_ns);
                 range.newest_ns = range.newest_ns.max(append_ns);
+                range.log_bytes += log_bytes;
+                let is_for_ever = range.last_expiry_ns == 0 || expiry_ns == 0;
+                range.last_expiry_ns = if is_for_ever { 0 } else { range.last_expiry_ns.max(expiry_ns) };
             }
             None => self.partitions.push(PartitionRange {
                 topic_id,
@@ -318,6 +324,8 @@ impl Open {
                 row: self.row,
                 oldest_ns: append_ns,
                 newest_ns: append_ns,
+                log_bytes,
+                last_expiry_ns: expiry_ns,
                 count: 1,
                 partition,
                 slot,
