@@ -20,11 +20,16 @@ RECORDS = [
 ]
 
 
-def window(count: int = 6, copies: int = 1) -> bytes:
-    """``count`` batches of ``copies`` times ``RECORDS``, two topics in turn, from offset 10 on."""
-    log, names, ends = b"", list(TOPICS.items()), dict.fromkeys(TOPICS, 10)
+def window(count: int = 6, copies: int = 1, start: int = 0, step_ns: int = 1) -> bytes:
+    """``count`` batches of ``copies`` times ``RECORDS``, two topics in turn, from offset 10 on.
+
+    ``start``: an even number of such batches lie in windows before it. ``step_ns``: from one append
+    to the next.
+    """
     records = RECORDS * copies
-    for number in range(count):
+    log, names = b"", list(TOPICS.items())
+    ends = dict.fromkeys(TOPICS, 10 + start // 2 * len(records))
+    for number in range(start, start + count):
         topic_id, name = names[number % 2]
         producer = (5, 1, (1 << 31) - 2) if number % 3 == 0 else (-1, -1, -1)
         fields = envelope.Envelope(
@@ -34,7 +39,7 @@ def window(count: int = 6, copies: int = 1) -> bytes:
             partition=3,
             sequence=number,
             topic_id=topic_id,
-            append_ns=APPEND_NS + number,
+            append_ns=APPEND_NS + number * step_ns,
             expiry_ns=0,
             records_count=len(records),
         )
