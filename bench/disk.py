@@ -162,6 +162,7 @@ def find_offset(folder: Path) -> dict[str, float]:
     """p99 in ms of finding the batch of a random offset among 1,000 windows."""
     from sprawl.clock import SystemClock
     from sprawl.log.recovery import find_log
+    from sprawl.log.starts import Starts
     from sprawl.log.store import LogStore
     from sprawl.log.windows import Windows
 
@@ -175,7 +176,7 @@ def find_offset(folder: Path) -> dict[str, float]:
     number = int.from_bytes(_base32(topic_id))
     clock = SystemClock()
     with LogStore(directory, disk_bytes_max=0, is_new=False, clock=clock) as store:
-        found = find_log(store, was_clean=True)
+        found = find_log(store, Starts(number=2, with_log=1, was_clean=True))
         windows = Windows(store)
         for window in found.windows:
             windows.append(window)
@@ -259,7 +260,10 @@ def written(folder: Path, path: str) -> dict[str, float]:
     return {"value": (after - before) / (messages * 1024), "device_bytes": after - before}
 
 
-FIGURES: dict[str, tuple[str, str, Callable[[Path], dict[str, float]]]] = {
+Figure = tuple[str, str, Callable[[Path], dict[str, float]]]
+"""Title, unit, and what takes one sample in an empty folder; ``value`` is the figure."""
+
+FIGURES: dict[str, Figure] = {
     "read-sequential": (
         "binary read of one topic that lies on disk",
         "messages/s",
@@ -282,16 +286,16 @@ FIGURES: dict[str, tuple[str, str, Callable[[Path], dict[str, float]]]] = {
 }
 
 
-def main() -> int:
-    """Takes the figures named, or all; prints and keeps them."""
-    parser = argparse.ArgumentParser(prog="python -m bench.disk", description=__doc__)
+def take_figures(program: str, description: str, figures: dict[str, Figure]) -> int:
+    """Takes the figures named on the command line, or all; prints and keeps them."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     parser.add_argument("figures", nargs="*", metavar="figure")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     build_load()
-    for name in options.figures or FIGURES:
-        title, unit, take = FIGURES[name]
+    for name in options.figures or figures:
+        title, unit, take = figures[name]
         samples = []
         for _ in range(options.rounds):
             with tempfile.TemporaryDirectory(prefix="sprawl-bench-") as folder, on_core(1):
@@ -306,7 +310,7 @@ def main() -> int:
             "systems": {"sprawl": {"median": middle, "samples": samples}},
             "date": now.isoformat(timespec="seconds"),
             "rounds": options.rounds,
-            "reproduce": f"python -m bench.disk {name} --rounds {options.rounds}",
+            "reproduce": f"python -m {program} {name} --rounds {options.rounds}",
             "machine": describe(["sprawl"]),
         }
         options.results.mkdir(parents=True, exist_ok=True)
@@ -317,4 +321,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(take_figures("bench.disk", __doc__ or "", FIGURES))

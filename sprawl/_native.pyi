@@ -710,13 +710,22 @@ class Reader:
 
 @final
 class Page:
-    """Verified batches of one partition that were read from disk."""
+    """Verified batches of one partition that were read from disk or from the cloud."""
 
     end: int
     """Offset after what the page covers."""
 
+    is_cold: bool
+    """Whether it came from the cloud."""
+
     def __new__(
-        cls, want: _Want, end: int, parts: Sequence[bytes], gaps: Sequence[tuple[int, int]]
+        cls,
+        want: _Want,
+        end: int,
+        parts: Sequence[bytes],
+        gaps: Sequence[tuple[int, int]],
+        *,
+        is_cold: bool = False,
     ) -> Page:
         """A page over ``[want's offset, end)`` from whole envelopes with their batches, in order.
 

@@ -379,3 +379,21 @@ CLOUD_DIFFERS_MAX: Final = 3
 # Seconds between two looks at what no manifest names, and the age at which it is removed.
 JANITOR_INTERVAL_S: Final = 3_600
 JANITOR_OBJECT_AGE_S: Final = 86_400
+# Bytes of one record of `$sys.manifest`, and of such records appended before the disk has them.
+MANIFEST_PIECE_BYTES: Final = 24 * KIB
+MANIFEST_BATCH_BYTES: Final = 512 * KIB
+# Bytes of manifests that are kept in memory for look-ups.
+CATALOGUE_BYTES: Final = 16 * MIB
+# Bytes of row groups and footers that are kept of what cold reads fetched.
+COLD_CACHE_BYTES: Final = 32 * MIB
+# Bytes that one request of a cold read asks for (one row group at least), and requests at once.
+COLD_FETCH_BYTES: Final = 8 * MIB
+COLD_FETCHES_MAX: Final = 4
+# Seconds that a cold read waits for the object store.
+COLD_TIMEOUT_S: Final = 10.0
+# Bytes a second that uploads take at most, unless it is set.
+CLOUD_UPLOAD_BYTES_PER_S: Final = 256 * MIB
+# Seconds for the first contact at a start, for building a window's segments, for one object.
+CLOUD_OPEN_TIMEOUT_S: Final = 5.0
+CLOUD_BUILD_TIMEOUT_S: Final = 120.0
+CLOUD_OBJECT_TIMEOUT_S: Final = 600.0

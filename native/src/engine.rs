@@ -1,4 +1,5 @@
 //! The engine: one node's log and HTTP edge, shared by all connections.
+use crate::codec::released;
 use crate::connection::Connection;
 use crate::errors::to_py;
 use crate::reader::{want_tuple, Page, Reader};
@@ -13,9 +14,11 @@ use sprawl_core::edge::{self, Edge, Waiting};
 use sprawl_core::http::response;
 use sprawl_core::ids;
 use sprawl_core::log::durable::{Level, Refuses};
+use sprawl_core::log::partition::Moved;
 use sprawl_core::log::topics::Config;
-use sprawl_core::log::{Log, Overdue, Put, Setup, StoredBatch, TopicRecord};
+use sprawl_core::log::{ColdRange, Log, Overdue, Put, Setup, StoredBatch, TopicRecord};
 use sprawl_core::problem::{Code, Problem};
+use sprawl_core::segment::{Manifest, PartitionRange};
 use sprawl_core::slots::SlotTable;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,8 +55,8 @@ impl Inner {
     }
 }
 
-/// (topic id, partition), low offset, end on disk, before, bytes, records, keeps the last.
-type PyOverdue = ((u64, u16), u64, u64, i64, u64, u64, bool);
+/// (topic id, partition), low offset, end below memory, before, bytes, records, keeps the last, end in the cloud.
+type PyOverdue = ((u64, u16), u64, u64, i64, u64, u64, bool, u64);
 /// Index in its value, (topic id, partition, end), position in the window, length.
 type PyNeeded = (usize, (u64, u16, u64), u32, u32);
 
@@ -281,16 +284,28 @@ impl Engine {
         let entries = PartitionEntries::open(&value).map_err(|damage| to_py(damage.into()))?;
         let mut inner = self.lock();
         for at in 0..entries.len() {
-            let entry = entries.get(at);
-            inner.edge.log.restore_batch(&StoredBatch {
-                topic_id: entry.topic_id,
-                partition: entry.partition,
-                base: entry.base,
-                records: entry.records,
-                length: entry.length,
-                append_ns: entry.append_ns,
-                end_lsn: first_lsn + u64::from(entry.lsn_rel) + u64::from(entry.length),
-            });
+            inner.edge.log.restore_batch(&stored_batch(first_lsn, &entries.get(at)));
+        }
+        Ok(())
+    }
+
+    fn set_cold(&self, is_on: bool) {
+        self.lock().edge.log.set_cloud(is_on);
+    }
+
+    fn cold_value(&self, value: View, oldest_ns: i64) -> PyResult<()> {
+        let entries = PartitionEntries::open(&value).map_err(|damage| to_py(damage.into()))?;
+        // Positions say nothing here: the window goes.
+        let batches: Vec<_> = (0..entries.len()).map(|at| stored_batch(0, &entries.get(at))).collect();
+        self.lock().edge.log.move_to_cloud(&batches, oldest_ns).map_err(to_py)
+    }
+
+    fn restore_cold(&self, py: Python<'_>, piece: View, end_lsn: u64) -> PyResult<()> {
+        let parsed = released(py, piece.len(), || Manifest::parse(&piece));
+        let manifest = parsed.map_err(|error| to_py(error.into()))?;
+        let mut inner = self.lock();
+        for range in &manifest.partitions {
+            inner.edge.log.restore_cold(&cold_range(range), end_lsn);
         }
         Ok(())
     }
@@ -325,17 +340,26 @@ impl Engine {
     }
 
     fn overdue(&self, count_max: usize) -> Vec<PyOverdue> {
-        let inner = self.lock();
-        let log = &inner.edge.log;
+        let mut inner = self.lock();
+        let log = &mut inner.edge.log;
         let found = log.overdue(count_max, log.now_ns());
         let shown = |o: Overdue| {
-            ((o.topic_id, o.partition), o.low, o.end, o.before_ns, o.bytes, o.records, o.keeps_last)
+            let place = (o.topic_id, o.partition);
+            (place, o.low, o.end, o.before_ns, o.bytes, o.records, o.keeps_last, o.cold_end)
         };
         found.into_iter().map(shown).collect()
     }
 
     fn retired(&self, place: (u64, u16), low: u64, records: u64, size: u64, oldest_ns: i64) {
         self.lock().edge.log.retired(place.0, place.1, low, records, size, oldest_ns);
+    }
+
+    fn retired_cold(&self, place: (u64, u16), low: u64, records: u64, size: u64, oldest_ns: i64) {
+        self.lock().edge.log.retired_cold(place.0, place.1, low, records, size, oldest_ns);
+    }
+
+    fn is_cold(&self, topic_id: u64, partition: u16) -> bool {
+        self.lock().edge.log.is_cold(topic_id, partition)
     }
 
     fn discard_value(&self, value: View, oldest_ns: i64) -> PyResult<()> {
@@ -665,6 +689,7 @@ impl Engine {
             ("buffered_bytes", inner.edge.buffered() as u64),
             ("unsent_bytes", inner.edge.unsent as u64),
             ("moved_messages", log.moved_records()),
+            ("cold_messages", log.cold_records()),
             ("unsynced_messages", log.unsynced_records()),
             ("unsynced_bytes", log.unsynced_bytes()),
         ] {
@@ -688,19 +713,55 @@ fn tiers<'py>(py: Python<'py>, log: &Log, handles: &[u32]) -> PyResult<Bound<'py
         Ok(held)
     };
     let parts = || handles.iter().map(|handle| log.part(*handle));
-    let moved: u64 = parts().map(|p| p.moved.records).sum();
-    let moved_bytes: u64 = parts().map(|p| p.moved.bytes).sum();
+    let sum = |tier: &[Moved]| {
+        (tier.iter().map(|t| t.records).sum::<u64>(), tier.iter().map(|t| t.bytes).sum::<u64>())
+    };
+    let times = |tier: &[Moved]| {
+        tier.iter().filter(|t| t.records > 0).map(|t| (t.oldest_ns, t.newest_ns)).collect::<Vec<_>>()
+    };
+    let (disk, cloud): (Vec<_>, Vec<_>) = parts().map(|p| (p.moved, p.in_cloud())).unzip();
+    let ((moved, moved_bytes), (cold, cold_bytes)) = (sum(&disk), sum(&cloud));
     let all: u64 = handles.iter().map(|handle| log.readable(*handle)).sum();
     let bytes: u64 = parts().map(|p| p.bytes).sum();
     let answer = PyDict::new(py);
-    let times = handles.iter().filter_map(|handle| log.memory_times(*handle)).collect();
-    answer.set_item("memory", shown(all - moved.min(all), bytes - moved_bytes, times)?)?;
+    let in_memory = handles.iter().filter_map(|handle| log.memory_times(*handle)).collect();
+    let left = all.saturating_sub(moved + cold);
+    answer.set_item("memory", shown(left, bytes - moved_bytes - cold_bytes, in_memory)?)?;
     if log.has_disk() {
-        let times =
-            parts().map(|p| p.moved).filter(|m| m.records > 0).map(|m| (m.oldest_ns, m.newest_ns)).collect();
-        answer.set_item("disk", shown(moved, moved_bytes, times)?)?;
+        answer.set_item("disk", shown(moved, moved_bytes, times(&disk))?)?;
+    }
+    if log.has_cloud() {
+        answer.set_item("cloud", shown(cold, cold_bytes, times(&cloud))?)?;
     }
     Ok(answer)
+}
+
+/// A batch as the index of a window that begins at `first_lsn` has it.
+fn stored_batch(first_lsn: u64, entry: &PartitionEntry) -> StoredBatch {
+    StoredBatch {
+        topic_id: entry.topic_id,
+        partition: entry.partition,
+        base: entry.base,
+        records: entry.records,
+        length: entry.length,
+        append_ns: entry.append_ns,
+        end_lsn: first_lsn + u64::from(entry.lsn_rel) + u64::from(entry.length),
+    }
+}
+
+/// A range as the log counts it.
+fn cold_range(range: &PartitionRange) -> ColdRange {
+    ColdRange {
+        topic_id: range.topic_id,
+        partition: range.partition,
+        first: range.first,
+        end: range.last + 1,
+        records: u64::from(range.count),
+        bytes: range.log_bytes,
+        oldest_ns: range.oldest_ns,
+        newest_ns: range.newest_ns,
+        last_expiry_ns: range.last_expiry_ns,
+    }
 }
 
 /// A record as a dictionary, or as the tuple that a page is read for.

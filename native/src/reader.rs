@@ -244,17 +244,22 @@ impl Reader {
 #[pyclass(frozen, module = "sprawl._native")]
 pub struct Page {
     pub inner: Arc<page::Page>,
+    /// Whether it came from the cloud.
+    #[pyo3(get)]
+    is_cold: bool,
 }
 
 #[pymethods]
 impl Page {
     #[new]
+    #[pyo3(signature = (want, end, parts, gaps, *, is_cold = false))]
     fn new(
         py: Python<'_>,
         want: WantTuple,
         end: u64,
         parts: Vec<PyBackedBytes>,
         gaps: Vec<(u64, u64)>,
+        is_cold: bool,
     ) -> PyResult<Self> {
         let (topic_id, partition, offset, since_ns, until) = want;
         let want = Want { topic_id, partition, offset, since_ns, end: until };
@@ -264,7 +269,7 @@ impl Page {
             page::Page::new(&want, end, bytes, gaps)
         });
         let inner = made.map_err(PyValueError::new_err)?;
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), is_cold })
     }
 
     #[getter]

@@ -24,10 +24,14 @@ class TierHeld(TypedDict):
 
 
 class TiersHeld(TypedDict):
-    """By tier; ``disk`` is there with a disk tier and counts what memory has let go of."""
+    """By tier; ``disk`` is there with a disk tier, ``cloud`` with a cloud tier.
+
+    They count what is there alone: what memory has let go of, what the disk has let go of.
+    """
 
     memory: TierHeld
     disk: NotRequired[TierHeld]
+    cloud: NotRequired[TierHeld]
 
 
 class PartitionInfo(TypedDict):

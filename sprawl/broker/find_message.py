@@ -24,7 +24,7 @@ class FoundMessage:
     message_id: str
     partition: int
     offset: int
-    tier: Literal["memory", "disk"]
+    tier: Literal["memory", "disk", "cloud"]
     stored: StoredMessage
 
 
@@ -55,8 +55,9 @@ async def _at(
     try:
         stored = engine.message(*place)
         if isinstance(stored, tuple):
-            tier = "disk"
-            stored = engine.message(*place, await disk.page(stored))
+            page = await disk.page(stored)
+            tier = "cloud" if page.is_cold else "disk"
+            stored = engine.message(*place, page)
     except Expired as error:
         # The log speaks of an offset; who asks here knows a message.
         detail = f"message {message_id[:64]!r} is gone: {error.detail}"

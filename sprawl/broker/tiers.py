@@ -1,6 +1,6 @@
 """Moves messages between tiers and cleans up behind retention.
 
-In: the engine and the disk tier, None without one. Out: nothing, or a refusal. Invariant: what
+In: the engine, the disk and the cloud tier, None where one is off. Out: nothing, or a refusal. Invariant: what
 memory lets go of is on disk before.
 """
 
@@ -10,7 +10,7 @@ from sprawl.broker.engine import Engine
 from sprawl.broker.find_topic import find_topic
 from sprawl.errors import InvalidRequest, NotAvailable
 from sprawl.limits import COMPACT_WAIT_S
-from sprawl.log.figures import DiskFigures
+from sprawl.log.figures import CloudFigures, DiskFigures
 
 TIERS: Final = ("memory", "disk", "cloud")
 
@@ -28,8 +28,22 @@ class Disk(Protocol):
         """Retention and cleaning now; False when they still go on after ``timeout_s``."""
 
 
-async def move_topic(engine: Engine, disk: Disk | None, topic: str, tier: str) -> None:
+class Cloud(Protocol):
+    """The cloud tier, as use cases see it."""
+
+    def figures(self) -> CloudFigures:
+        """What it says of itself, at once."""
+
+    def ask(self) -> None:
+        """What memory has let go of now is to move, whatever its age."""
+
+
+async def move_topic(
+    engine: Engine, disk: Disk | None, cloud: Cloud | None, topic: str, tier: str
+) -> None:
     """Moves what a topic holds now at least as far as ``tier``; memory is where it is at least.
+
+    What moves to the cloud has begun to move when this returns.
 
     Raises InvalidRequest (no such tier), NotFound, NotAvailable (the tier is off).
     """
@@ -40,10 +54,12 @@ async def move_topic(engine: Engine, disk: Disk | None, topic: str, tier: str) -
     find_topic(engine, topic)
     if tier == "memory":
         return
-    if tier == "cloud" or disk is None:
+    if disk is None or (tier == "cloud" and cloud is None):
         raise NotAvailable(f"the {tier} tier is off")
     # The log is one: its oldest part leaves memory as a whole.
     await disk.let_go()
+    if tier == "cloud" and cloud is not None:
+        cloud.ask()
 
 
 async def compact(disk: Disk | None) -> bool:

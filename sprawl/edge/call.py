@@ -13,8 +13,9 @@ from starlette.responses import Response
 from sprawl.broker.disk_waits import DiskWaits
 from sprawl.broker.engine import Engine, Stats
 from sprawl.broker.subscribe import Subscriptions
-from sprawl.broker.tiers import Disk
+from sprawl.broker.tiers import Cloud, Disk
 from sprawl.edge.node_view import NodeView
+from sprawl.metrics.cloud import cloud_counters, cloud_gauges
 from sprawl.metrics.disk import disk_counters, disk_gauges
 
 
@@ -38,9 +39,10 @@ class Context:
     listener_stats: Callable[[], ListenerStats] = ListenerStats
     is_health_port: bool = False
     tier: Disk | None = None
+    cloud: Cloud | None = None
 
     def stats(self) -> Stats:
-        """The figures of the engine, of the ports and of the disk tier together."""
+        """The figures of the engine, of the ports and of the tiers together."""
         stats, ports = self.engine.stats(), self.listener_stats()
         counters = dict(stats["counters"])
         gauges = {**stats["gauges"], "connections": ports.connections_count}
@@ -50,6 +52,10 @@ class Context:
             stages["commit"] = (list(held.commit_counts), held.commit_sum_ns)
             counters |= disk_counters(held)
             gauges |= disk_gauges(held)
+        if self.cloud is not None:
+            moved = self.cloud.figures()
+            counters |= cloud_counters(moved)
+            gauges |= cloud_gauges(moved)
         return {
             "counters": counters,
             "gauges": gauges,

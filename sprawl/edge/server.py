@@ -17,7 +17,7 @@ from typing import Final
 from sprawl.broker.disk_waits import DiskWaits
 from sprawl.broker.engine import Engine
 from sprawl.broker.subscribe import Delivery, Subscriptions
-from sprawl.broker.tiers import Disk
+from sprawl.broker.tiers import Cloud, Disk
 from sprawl.edge.app import build_app, openapi_bytes
 from sprawl.edge.asgi import AsgiHost
 from sprawl.edge.call import Context, ListenerStats
@@ -48,6 +48,7 @@ class EdgeServer:
         caps: ConnectionCaps | None = None,
         connected: Callable[[Listener], None] = lambda _: None,
         tier: Disk | None = None,
+        cloud: Cloud | None = None,
     ) -> None:
         self._engine = engine
         self._view = view
@@ -57,6 +58,7 @@ class EdgeServer:
         self._caps = caps or ConnectionCaps()
         self._connected = connected
         self._tier = tier
+        self._cloud = cloud
         self._health_caps = ConnectionCaps(HEALTH_CONNECTIONS_MAX, HEALTH_CONNECTIONS_MAX)
         self._ports: list[_Port] = []
         self._timers: list[asyncio.Task[None]] = []
@@ -128,6 +130,7 @@ class EdgeServer:
             listener_stats=self.stats,
             is_health_port=is_health_port,
             tier=self._tier,
+            cloud=self._cloud,
         )
         number = self._view.health_port if is_health_port else self._view.http_port
         asgi = AsgiHost(

@@ -1,6 +1,6 @@
-"""What the disk tier says of itself.
+"""What the disk and the cloud tier say of themselves.
 
-In: nothing. Out: ``DiskFigures``. Invariant: reading them waits for nothing; figures that need a
+In: nothing. Out: ``DiskFigures``, ``CloudFigures``. Invariant: reading them waits for nothing; figures that need a
 look at the disk are a second old at most.
 """
 
@@ -44,3 +44,29 @@ class DiskFigures:
     damaged_count: int
     rebuilt_count: int
     dropped_windows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudFigures:
+    """Sizes in bytes; ``lag_s`` is the age of the oldest sealed window that is still local.
+
+    ``error`` is why the last step failed, empty while the tier works. ``kept_reads`` are row groups
+    and footers that a read found in memory, ``requests`` those it fetched.
+    """
+
+    endpoint: str
+    bucket: str
+    prefix: str
+    is_degraded: bool
+    error: str
+    segments_count: int
+    stored_bytes: int
+    moved_windows: int
+    uploaded_bytes: int
+    waiting_windows: int
+    lag_s: float
+    reads: int
+    requests: int
+    fetched_bytes: int
+    kept_reads: int
+    failed_reads: int

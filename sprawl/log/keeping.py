@@ -9,6 +9,7 @@ counted; nothing here blocks the loop. ``step`` is called once a second. Source:
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from sprawl.limits import (
@@ -20,7 +21,7 @@ from sprawl.limits import (
 )
 from sprawl.log.committer import Committer
 from sprawl.log.lasting import low_states, states_of_topic, states_of_window
-from sprawl.log.retention import Cleaner, Overdue, retire
+from sprawl.log.retention import Cleaner, ColdSpan, Overdue, retire, retire_cold
 from sprawl.log.retention import Engine as Knowing
 from sprawl.log.store import LogStore
 from sprawl.log.windows import Window, Windows
@@ -48,6 +49,14 @@ class Engine(Knowing, Protocol):
 
     def discard_value(self, value: bytes, oldest_ns: int) -> None:
         """Raises low offsets over all batches of an index value, for want of room."""
+
+    def cold_value(self, value: bytes, oldest_ns: int) -> None:
+        """Counts all batches of an index value in the cloud from now on."""
+
+    def retired_cold(
+        self, place: tuple[int, int], low: int, records: int, size: int, oldest_ns: int
+    ) -> None:
+        """Raises a low offset over what lies in the cloud alone."""
 
     def is_known(self, topic_id: int) -> bool:
         """Whether a topic is not forgotten."""
@@ -80,6 +89,7 @@ class Keeping:
         seal: Callable[[], None],
         now_ns: Callable[[], int],
         bytes_max: int,
+        cold_ranges: Callable[[int, int], Sequence[ColdSpan]] | None,
     ) -> None:
         self.used_bytes = store.used_bytes()
         self.dropped_windows = 0
@@ -92,6 +102,7 @@ class Keeping:
         self._seal = seal
         self._now_ns = now_ns
         self._bytes_max = bytes_max
+        self._cold_ranges = cold_ranges
         self._cleaner = Cleaner(store, windows, engine, now_ns)
         self._is_stepping = asyncio.Lock()
 
@@ -108,38 +119,60 @@ class Keeping:
             await self._forget()
             await self._retire()
             while (window := await self._run(self._cleaner.can_drop)) is not None:
-                await self._drop(window)
+                await self._drop(window, self._engine.discard_value)
             await self._hold_bound()
             return self.dropped_windows - dropped
+
+    async def hand_over(self, window: Window) -> None:
+        """Lets the oldest window go to the cloud, which has it; nothing when it is gone already."""
+        async with self._is_stepping:
+            if self._windows.all[:1] == (window,):
+                await self._drop(window, self._engine.cold_value)
+
+    async def put_states(
+        self, states: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()
+    ) -> None:
+        """Puts named states, deletes others; synced on return."""
+        done = asyncio.get_running_loop().create_future()
+        self._committer.submit((), lambda: _resolve(done), state=states, state_deletes=deletes)
+        await done
 
     async def write_lows(self) -> None:
         """Makes the low offsets durable."""
         while lows := self._engine.take_lows(LOWS_TAKEN_MAX):
             if states := low_states(lows):
-                await self._put(states)
+                await self.put_states(states)
 
     async def _forget(self) -> None:
         for topic_id in self._engine.take_forgotten():
             names = await self._run(lambda: states_of_topic(self._store, topic_id))  # noqa: B023
-            await self._put({}, names)
+            await self.put_states({}, names)
 
     async def _retire(self) -> None:
         for due in self._engine.overdue(RETIRE_PARTITIONS_MAX):
-            self._engine.retired(*await self._run(lambda: retire(self._windows, due)))  # noqa: B023
+            place, cold_end = due[0], due[-1]
+            if cold_end and self._cold_ranges is not None:
+                spans = await self._run(partial(self._cold_ranges, *place))
+                self._engine.retired_cold(*retire_cold(spans, due))
+            else:
+                self._engine.retired(*await self._run(partial(retire, self._windows, due)))
         await self.write_lows()
 
-    async def _drop(self, window: Window) -> None:
-        """Cuts the oldest window away once what must outlive it is on disk."""
+    async def _drop(self, window: Window, count: Callable[[bytes, int], None]) -> None:
+        """Cuts the oldest window away once what must outlive it is on disk.
+
+        ``count`` takes each of its index values, and the time of the oldest that stays.
+        """
         later = self._windows.all[1:]
         oldest_ns = later[0].oldest_ns if later else window.newest_ns
         for value in await self._run(lambda: self._cleaner.values(window)):
-            self._engine.discard_value(value, oldest_ns)
+            count(value, oldest_ns)
         await self.write_lows()
         parts = await self._run(
             lambda: list(states_of_window(self._store, window, self._engine.is_known))
         )
         for states in parts:
-            await self._put(states)
+            await self.put_states(states)
         self._windows.drop_oldest()
         done = asyncio.get_running_loop().create_future()
         self._committer.drop_window(window.first_lsn, window.end_lsn, lambda: _resolve(done))
@@ -181,7 +214,7 @@ class Keeping:
             window.records,
             extra={"lsn": window.first_lsn, "bytes": window.end_lsn - window.first_lsn},
         )
-        await self._drop(window)
+        await self._drop(window, self._engine.discard_value)
         return True
 
     async def _percent(self) -> float:
@@ -203,11 +236,6 @@ class Keeping:
             _log.warning("the disk tier is at %.0f %% of %d bytes", percent, self.bytes_max)
         elif was == "refusing":
             _log.warning("the disk tier has room again: publishes go on")
-
-    async def _put(self, states: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
-        done = asyncio.get_running_loop().create_future()
-        self._committer.submit((), lambda: _resolve(done), state=states, state_deletes=deletes)
-        await done
 
 
 def _resolve(done: "asyncio.Future[None]") -> None:

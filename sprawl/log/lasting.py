@@ -112,7 +112,8 @@ def states_of_window(
 
 def _topics(value: bytes, is_known: Callable[[int], bool]) -> Iterator[tuple[bytes, bytes]]:
     for key, state in snapshot_entries(value):
-        if state is not None and is_known(_ID.unpack(key)[0]):
+        # The others are manifests, whose states were put when they were recorded.
+        if len(key) == _ID.size and state is not None and is_known(_ID.unpack(key)[0]):
             yield _TOPIC + key, state
 
 

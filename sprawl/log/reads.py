@@ -1,17 +1,21 @@
 """Reading from disk what memory has let go.
 
 In: what a reader wants (a partition, an offset or a time, where memory begins). Out: a page of
-verified batches, with the offsets that are damaged. Invariants: a page says which offsets it covers,
+verified batches, with the offsets that are damaged; or where in the cloud they are. Invariants: a page says which offsets it covers,
 so that nothing is passed over in silence; bytes whose checksum does not hold are never given out;
 a read takes at most ``DISK_PAGE_BYTES``. Runs on pool threads. Source: docs/design/disk.md.
 """
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from sprawl._native import Page
 from sprawl.errors import LogDamaged
 from sprawl.limits import DISK_PAGE_BATCHES_MAX, DISK_PAGE_BYTES
+from sprawl.log.cloud.catalogue import ColdRange
 from sprawl.log.store import Damage, LogStore
 from sprawl.log.windows import Located, Windows
 
@@ -21,37 +25,65 @@ Want = tuple[int, int, int, int, int]
 """Topic id, partition, offset, append time (0: from the offset), offset where memory begins."""
 
 
-def read_page(store: LogStore, windows: Windows, want: Want) -> Page:
-    """The batches that ``want`` asks for, as many as a page takes.
+FindCold = Callable[[int, int, int, int], ColdRange | None]
+"""What of (topic id, partition) from an offset or an append time on lies in the cloud first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColdWant:
+    """A want whose first record lies in the cloud; from ``end`` on a hotter tier has the rest."""
+
+    want: Want
+    found: ColdRange
+    end: int
+
+
+def read_page(
+    store: LogStore, windows: Windows, want: Want, find_cold: FindCold | None = None
+) -> Page | ColdWant:
+    """The batches that ``want`` asks for, as many as a page takes, or where in the cloud they are.
 
     Where an index or the store itself is damaged, all that was asked for is a gap. Raises DiskFailed
     when the disk cannot be read.
     """
-    try:
-        return _read_page(store, windows, want)
-    except LogDamaged as error:
-        topic_id, partition, offset, _, end = want
-        _log.error(
-            "damaged log: topic id %x, partition %d, offsets %d to %d cannot be found: %s",
-            topic_id,
-            partition,
-            offset,
-            end,
-            error,
-        )
-        return Page(want, end, [], [(offset, end)])
+    while True:
+        oldest = windows.all[:1]
+        try:
+            page = _read_page(store, windows, want, find_cold)
+        except LogDamaged as error:
+            topic_id, partition, offset, _, end = want
+            _log.error(
+                "damaged log: topic id %x, partition %d, offsets %d to %d cannot be found: %s",
+                topic_id,
+                partition,
+                offset,
+                end,
+                error,
+            )
+            return Page(want, end, [], [(offset, end)])
+        if find_cold is None or windows.all[:1] == oldest:
+            return page
+        # A window went to the cloud meanwhile: some of it may have been missed.
 
 
-def _read_page(store: LogStore, windows: Windows, want: Want) -> Page:
+def _read_page(
+    store: LogStore, windows: Windows, want: Want, find_cold: FindCold | None
+) -> Page | ColdWant:
     topic_id, partition, offset, since_ns, end = want
     found = (
         windows.batches_since(topic_id, partition, since_ns)
         if since_ns
         else windows.batches(topic_id, partition, offset)
     )
+    first = next(found, None)
+    if find_cold is not None:
+        disk_first = min(first.base, end) if first is not None else end
+        cold = find_cold(topic_id, partition, offset, since_ns)
+        if cold is not None and cold.first < disk_first:
+            return ColdWant(want, cold, disk_first)
     located: list[Located] = []
     size, is_whole = 0, True
-    for batch in found:
+    for batch in chain(() if first is None else (first,), found):
         if batch.base >= end:
             break
         if located and (

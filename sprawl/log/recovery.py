@@ -13,8 +13,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from sprawl._native import LogScan, build_window, check_index_value, window_header
+from sprawl._native import (
+    LogScan,
+    build_window,
+    check_index_value,
+    last_sequences,
+    window_header,
+)
 from sprawl.errors import LogDamaged
+from sprawl.log.cloud.catalogue import Catalogue, lost_states, manifest_records
 from sprawl.log.lasting import Engine as Lasting
 from sprawl.log.lasting import restore_ends, restore_topics
 from sprawl.log.starts import Starts, ended_in_order, start_state
@@ -43,6 +50,9 @@ class Engine(Lasting, Protocol):
 
     def restore_sequences(self, value: bytes) -> None:
         """Slot sequences of one index value in slot order."""
+
+    def restore_cold(self, piece: bytes, end_lsn: int) -> None:
+        """What a manifest names lies in the cloud; its window ended at ``end_lsn``."""
 
     def finish_restore(
         self, unclean: Sequence[tuple[int, int]], damaged_lsns: Sequence[int]
@@ -97,7 +107,7 @@ def find_log(store: LogStore, starts: Starts) -> Found:
             f"than its file of {store.file_bytes()} bytes can hold"
         )
     if end_lsn > sealed_lsn:
-        skip = list(_fenced(store, sealed_lsn, end_lsn))
+        skip = damaged_ranges(store, sealed_lsn, end_lsn)
         damaged = [end for _, end in skip]
         header, items = build_window(sealed_lsn, _bytes(store, sealed_lsn, end_lsn), True, skip)
         windows.append(window_of(header))
@@ -112,8 +122,10 @@ def find_log(store: LogStore, starts: Starts) -> Found:
     )
 
 
-def restore(engine: Engine, store: LogStore, found: Found, start: int) -> None:
-    """Tells the engine what the windows hold, then writes what the start itself found out.
+def restore(
+    engine: Engine, store: LogStore, found: Found, start: int, catalogue: Catalogue | None = None
+) -> None:
+    """Tells the engine what cloud and windows hold, then writes what the start itself found out.
 
     Raises LogDamaged when messages of a topic are there whose own record is damaged.
     """
@@ -123,6 +135,10 @@ def restore(engine: Engine, store: LogStore, found: Found, start: int) -> None:
         for value in _values(store, found, window, _SNAPSHOT, tail_lsn):
             engine.restore_topics(value)
     restore_ends(engine, store)
+    lost: dict[bytes, bytes] = {}
+    if catalogue is not None:
+        lost = _lost_states(store, found, tail_lsn, catalogue)
+        _restore_cold(engine, found, catalogue)
     for window in found.windows:
         for value in _values(store, found, window, _PARTITIONS, tail_lsn):
             engine.restore_batches(window.first_lsn, value)
@@ -133,7 +149,7 @@ def restore(engine: Engine, store: LogStore, found: Found, start: int) -> None:
         raise LogDamaged(
             f"the log holds messages of topic id {nameless:x}, and not what it is called"
         )
-    state = start_state(start)
+    state = start_state(start) | lost
     if found.unclean:
         state[UNCLEAN_STATE] = _packed(found.unclean)
     if found.damaged_lsns:
@@ -144,6 +160,31 @@ def restore(engine: Engine, store: LogStore, found: Found, start: int) -> None:
 def damaged_state(lsns: Iterable[int]) -> dict[bytes, bytes]:
     """The state that names positions at which bytes ended that hold no whole batch."""
     return {DAMAGED_STATE: _packed((lsn, 1) for lsn in lsns)}
+
+
+def _restore_cold(engine: Engine, found: Found, catalogue: Catalogue) -> None:
+    """What lies in the cloud alone; windows that are still here tell of themselves."""
+    local_lsn = found.windows[0].first_lsn if found.windows else found.end_lsn
+    for end_lsn, piece in catalogue.load():
+        if end_lsn <= local_lsn:
+            engine.restore_cold(piece, end_lsn)
+
+
+def _lost_states(
+    store: LogStore, found: Found, tail_lsn: int | None, catalogue: Catalogue
+) -> dict[bytes, bytes]:
+    """States of manifest records that were durable when a crash kept the states from being put."""
+    records, ends = [], {}
+    for window in found.windows:
+        for value in _values(store, found, window, _SNAPSHOT, tail_lsn):
+            records += manifest_records(value)
+    if not records:
+        return {}
+    for window in found.windows:
+        for value in _values(store, found, window, _SLOTS, tail_lsn):
+            for slot, sequence, _ in last_sequences(value):
+                ends[slot, sequence] = window.end_lsn
+    return lost_states(records, catalogue, ends)
 
 
 def _sealed_windows(store: LogStore) -> list[Window]:
@@ -165,15 +206,18 @@ def _sealed_windows(store: LogStore) -> list[Window]:
     return windows
 
 
-def _fenced(store: LogStore, first_lsn: int, end_lsn: int) -> Iterator[tuple[int, int]]:
-    """Ranges of the tail that hold no whole envelope, each reported."""
+def damaged_ranges(store: LogStore, first_lsn: int, end_lsn: int) -> list[tuple[int, int]]:
+    """Ranges of ``[first_lsn, end_lsn)`` that hold no whole envelope, each reported."""
     scan = LogScan(first_lsn)
     events = []
     for key, value in store.iter_pieces(first_lsn):
+        if int.from_bytes(key, "big") >= end_lsn:
+            break
         events += scan.feed(key, value)
     events += scan.finish()
+    ranges = []
     for kind, start, end, reason, claim in events:
-        if kind in ("damaged", "torn"):
+        if kind in ("damaged", "torn") and start < end_lsn:
             _log.error(
                 "damaged log: positions %d to %d hold no whole batch: %s",
                 start,
@@ -181,7 +225,8 @@ def _fenced(store: LogStore, first_lsn: int, end_lsn: int) -> Iterator[tuple[int
                 reason,
                 extra={"claim": claim} if claim else {},
             )
-            yield start, end
+            ranges.append((start, end))
+    return ranges
 
 
 def _bytes(store: LogStore, first_lsn: int, end_lsn: int) -> list[bytes]:

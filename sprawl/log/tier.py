@@ -8,24 +8,26 @@ before another answer leaves. Source: docs/design/disk.md.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from sprawl._native import Page, Slice, build_window, cut_log
+from sprawl._native import Page, Slice, build_window, cut_log, slot_of
 from sprawl.clock import SECOND_NS, Clock
-from sprawl.errors import Conflict, DiskFailed, SprawlError
+from sprawl.errors import Conflict, DiskFailed, SprawlError, StartError
 from sprawl.limits import DISK_READERS_COUNT, LOWS_TAKEN_MAX, WINDOW_BYTES
+from sprawl.log.cloud.catalogue import COLD_STATE, Catalogue, ColdRange
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.figures import DiskFigures
 from sprawl.log.keeping import Engine as Keeping_
 from sprawl.log.keeping import Keeping
 from sprawl.log.lasting import low_states
-from sprawl.log.reads import Want, read_page
+from sprawl.log.reads import ColdWant, Want, read_page
 from sprawl.log.recovery import Engine as Restoring
 from sprawl.log.recovery import find_log, log_end, restore
+from sprawl.log.retention import ColdSpan
 from sprawl.log.scrub import Scrubber
 from sprawl.log.starts import Starts, start_state
 from sprawl.log.store import LogStore
@@ -65,6 +67,11 @@ class Engine(Protocol):
     def age_out(self, before_ns: int) -> None:
         """Lets go of chunks in which everything was appended before a time."""
 
+    def topics_for_segment(
+        self, ids: Sequence[int]
+    ) -> Sequence[tuple[int, str | None, Sequence[tuple[int, int]]]]:
+        """Id, name (None: forgotten) and lifetimes of topics."""
+
 
 class KeptEngine(Engine, Keeping_, Protocol):
     """An engine whose log is kept in order."""
@@ -89,6 +96,10 @@ class Listener(Protocol):
         read_disk: Callable[[Want, Callable[[Page | None], None]], None],
     ) -> None:
         """Connects the tier."""
+
+
+ReadCold = Callable[[ColdWant, Callable[[Page | None], None]], None]
+"""Reads a page from the cloud and calls back in the loop; None when it failed."""
 
 
 class Source:
@@ -123,10 +134,13 @@ class DiskTier:
         disk_bytes_max: int,
         memory_bytes_max: int,
         memory_age_s: float,
+        seal_age_s: float,
         failed: Callable[[SprawlError], None],
+        catalogue: Catalogue | None = None,
     ) -> None:
         self.store: Final = store
         self.windows: Final = windows
+        self.catalogue: Final = catalogue
         self.is_full = False
         self._start = start
         self._engine = engine
@@ -136,6 +150,7 @@ class DiskTier:
         self._loop = asyncio.get_running_loop()
         self._window_bytes = min(WINDOW_BYTES, memory_bytes_max // _RING_SHARE)
         self._memory_age_s = memory_age_s
+        self._seal_age_s = seal_age_s
         self._sealed_at_ns = clock.monotonic_ns()
         self._is_sealing = False
         self._listener: Listener | None = None
@@ -157,9 +172,13 @@ class DiskTier:
             seal=self.seal_now,
             now_ns=now_ns,
             bytes_max=disk_bytes_max,
+            cold_ranges=None if catalogue is None else self._cold_spans,
         )
         self.scrubber: Final = Scrubber(store, windows, self.committer, run=self._run)
         self._sealed_event = asyncio.Event()
+        self._read_cold: ReadCold | None = None
+        self._durable_lsn = 0
+        self._durable: list[tuple[int, asyncio.Future[None]]] = []
         self._compaction: asyncio.Task[int] | None = None
 
     def start(self, listener: Listener) -> None:
@@ -195,10 +214,9 @@ class DiskTier:
         """Once a second: seals by age, and lets memory go of what is old enough."""
         if self._listener is None:
             return
-        age_ns = int(self._memory_age_s * SECOND_NS)
-        if self._clock.monotonic_ns() - self._sealed_at_ns >= max(age_ns // 2, SECOND_NS):
+        if self._clock.monotonic_ns() - self._sealed_at_ns >= int(self._seal_age_s * SECOND_NS):
             self._seal(1)
-        self._engine.age_out(self._now_ns() - age_ns)
+        self._engine.age_out(self._now_ns() - int(self._memory_age_s * SECOND_NS))
 
     async def keep(self) -> None:
         """Once a second: retention, cleaning, the bound."""
@@ -257,16 +275,70 @@ class DiskTier:
         """Seals what is on disk, however little it is."""
         self._seal(1)
 
+    def use_cloud(self, read_cold: ReadCold) -> None:
+        """Connects the cloud tier."""
+        self._read_cold = read_cold
+
     def read(self, want: Want, done: Callable[[Page | None], None]) -> None:
         """Reads a page on a pool thread and calls ``done`` in the loop; None when it failed."""
-        future = self._pool.submit(read_page, self.store, self.windows, want)
+        find_cold = None if self.catalogue is None else self._find_cold
+        future = self._pool.submit(read_page, self.store, self.windows, want, find_cold)
 
         def finished(_: object) -> None:
-            self._loop.call_soon_threadsafe(done, self._page_of(future))
+            self._loop.call_soon_threadsafe(self._read, future, done)
 
         future.add_done_callback(finished)
 
-    def _page_of(self, future: Future[Page]) -> Page | None:
+    async def durable(self, end_lsn: int) -> None:
+        """Returns once the disk has everything below a position."""
+        if end_lsn > self._durable_lsn:
+            reached: asyncio.Future[None] = self._loop.create_future()
+            self._durable.append((end_lsn, reached))
+            await reached
+
+    async def put_states(
+        self, states: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()
+    ) -> None:
+        """Puts named states, deletes others; synced on return."""
+        await self.keeping.put_states(states, deletes)
+
+    async def hand_over(self, window: Window) -> None:
+        """Lets the oldest window go to the cloud, which has it; nothing when it is gone already."""
+        await self.keeping.hand_over(window)
+
+    def run_in_pool(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """Runs what takes long on a thread that reads from disk."""
+        return self._run(work)
+
+    def _find_cold(
+        self, topic_id: int, partition: int, offset: int, since_ns: int
+    ) -> ColdRange | None:
+        assert self.catalogue is not None, "only with a cloud tier"
+        slot = self._slot(topic_id, partition)
+        if slot is None:
+            return None
+        return self.catalogue.find(slot, topic_id, partition, offset, since_ns)
+
+    def _cold_spans(self, topic_id: int, partition: int) -> list[ColdSpan]:
+        assert self.catalogue is not None, "only with a cloud tier"
+        slot = self._slot(topic_id, partition)
+        found = [] if slot is None else self.catalogue.ranges(slot, topic_id, partition)
+        return [(r.first, r.last, r.records, r.log_bytes, r.oldest_ns, r.newest_ns) for r in found]
+
+    def _slot(self, topic_id: int, partition: int) -> int | None:
+        """The slot of a partition; None when its topic is forgotten."""
+        ((_, name, _),) = self._engine.topics_for_segment([topic_id])
+        return None if name is None else slot_of(name, partition)
+
+    def _read(self, future: "Future[Page | ColdWant]", done: Callable[[Page | None], None]) -> None:
+        page = self._page_of(future)
+        if isinstance(page, ColdWant):
+            assert self._read_cold is not None, "cold reads are connected before the first read"
+            self._read_cold(page, done)
+        else:
+            done(page)
+
+    def _page_of(self, future: "Future[Page | ColdWant]") -> Page | ColdWant | None:
         if future.cancelled():
             return None
         if error := future.exception():
@@ -277,6 +349,14 @@ class DiskTier:
     def _on_durable(self, end_lsn: int, mark: int) -> None:
         assert self._listener is not None
         self._listener.synced(end_lsn, mark)
+        self._durable_lsn = end_lsn
+        if self._durable:
+            waiting, self._durable = self._durable, []
+            for wanted, reached in waiting:
+                if wanted > end_lsn:
+                    self._durable.append((wanted, reached))
+                elif not reached.done():
+                    reached.set_result(None)
         self._seal(self._window_bytes)
 
     def _on_full(self, is_full: bool) -> None:
@@ -353,13 +433,15 @@ def open_tier(
     disk_bytes_max: int,
     memory_bytes_max: int,
     memory_age_s: float,
+    cloud_age_s: float | None,
     clock: Clock,
     now_ns: Callable[[], int],
     failed: Callable[[SprawlError], None],
 ) -> tuple[EngineT, DiskTier]:
     """Opens the log of a directory, makes an engine that goes on at its end, and the tier.
 
-    ``new_engine`` takes the position where the log goes on. Raises StartError for what cannot be
+    ``new_engine`` takes the position where the log goes on; ``cloud_age_s`` is None without a cloud
+    tier, which then owns what lies below ``disk_bytes_max``. Raises StartError for what cannot be
     opened or is not of the time of its directory, LogDamaged for what cannot be believed; nothing
     was changed then.
     """
@@ -368,8 +450,14 @@ def open_tier(
     )
     try:
         found = find_log(store, starts)
+        catalogue = None if cloud_age_s is None else Catalogue(store)
+        if catalogue is None and next(store.state_iter(COLD_STATE), None) is not None:
+            raise StartError(
+                f"the log in {store.path} has messages in the cloud tier, which is off: "
+                "set SPRAWL_STORAGE_CLOUD_ENABLED=true with its endpoint and keys"
+            )
         engine = new_engine(found.end_lsn)
-        restore(engine, store, found, starts.number)
+        restore(engine, store, found, starts.number, catalogue)
     except BaseException:
         store.close()
         raise
@@ -383,9 +471,18 @@ def open_tier(
         start=starts.number,
         clock=clock,
         now_ns=now_ns,
-        disk_bytes_max=disk_bytes_max,
+        # With a cloud tier the oldest go there instead.
+        disk_bytes_max=disk_bytes_max if catalogue is None else 0,
         memory_bytes_max=memory_bytes_max,
         memory_age_s=memory_age_s,
+        seal_age_s=seal_age_s(memory_age_s, cloud_age_s),
         failed=failed,
+        catalogue=catalogue,
     )
     return engine, tier
+
+
+def seal_age_s(memory_age_s: float, cloud_age_s: float | None) -> float:
+    """Half of the smallest age at which a tier lets go: a window is younger than that."""
+    ages = [memory_age_s] if cloud_age_s is None else [memory_age_s, cloud_age_s]
+    return max(min(ages) / 2, 1.0)

@@ -92,6 +92,13 @@ COUNTERS: Final[Mapping[str, tuple[str, str]]] = {
     "disk_scrubbed_bytes": ("log bytes verified in the background", "bytes"),
     "disk_damaged_ranges": ("ranges of the log found damaged", ""),
     "disk_indexes_rebuilt": ("index blocks built again from the log", ""),
+    "cloud_windows_moved": ("windows of the log that went to the cloud", ""),
+    "cloud_uploaded_bytes": ("bytes put into the object store", "bytes"),
+    "cloud_reads": ("pages read from the cloud", ""),
+    "cloud_requests": ("requests to the object store for reads", ""),
+    "cloud_fetched_bytes": ("bytes fetched for reads", "bytes"),
+    "cloud_kept_reads": ("row groups and footers that reads found in memory", ""),
+    "cloud_failed_reads": ("reads that the object store failed", ""),
 }
 """Counters of the engine: name → (help, unit)."""
 
@@ -106,6 +113,7 @@ GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     "connections": ("open client connections", ""),
     "buffered_bytes": ("bytes of requests received in part", "bytes"),
     "moved_messages": ("messages held on disk alone", ""),
+    "cold_messages": ("messages held in the cloud alone", ""),
     "unsynced_messages": ("messages not on disk yet", ""),
     "unsynced_bytes": ("bytes of the log not on disk yet", "bytes"),
     "disk_windows": ("sealed windows of the log", ""),
@@ -113,6 +121,11 @@ GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     "disk_bytes_max": ("bound of the disk tier in bytes", ""),
     "disk_refuses": ("whether publishes are refused for want of room on disk", ""),
     "disk_oldest_reader_seconds": ("age of the oldest read of the disk tier", "seconds"),
+    "cloud_degraded": ("whether the last step of the cloud tier failed", ""),
+    "cloud_segments": ("segments in the cloud", ""),
+    "cloud_stored_bytes": ("bytes of segments in the cloud", "bytes"),
+    "cloud_waiting_windows": ("sealed windows that are not in the cloud", ""),
+    "cloud_lag_seconds": ("age of the oldest sealed window that is not in the cloud", "seconds"),
     "unsent_bytes": ("bytes of large answers that clients have not taken yet", "bytes"),
     "dedup_keys": ("idempotency keys remembered", ""),
     "route_cache_size": ("entries of the route cache", ""),

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from sprawl.limits import MIB
+from sprawl.node.object_store import object_store
 from sprawl.node.view import LiveView
 
 _WILDCARDS = ("0.0.0.0", "::", "")
@@ -38,6 +39,12 @@ def banner_lines(view: LiveView) -> list[str]:
 def tiers_line(view: LiveView) -> str:
     """Which tiers are on, and what that promises about keeping messages."""
     memory = f"{view.memory_bytes_max / MIB:g} MiB"
+    if view.settings.has_cloud:
+        place = object_store(view.settings)
+        return (
+            f"tiers memory ({memory}), disk and cloud ({place.bucket} at {place.shown}): messages "
+            "are acknowledged once they are on disk"
+        )
     if view.settings.has_disk:
         return f"tiers memory ({memory}) and disk: messages are acknowledged once they are on disk"
     return f"tier memory: messages are held in memory only, bounded to {memory}"

@@ -13,6 +13,8 @@ import errno
 import fcntl
 import json
 import os
+import re
+import secrets
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +31,7 @@ FORMATS_READ: Final = (1, 2)
 LOCK_NAME: Final = "LOCK"
 NODE_NAME: Final = "node.json"
 _FRESH_NAME: Final = "node.json.new"
+_CLUSTER_ID: Final = re.compile(r"(?:[0-9a-f]{32})?", re.ASCII)
 # What may lie in a directory that counts as empty: our own beginnings, and a volume's own folder.
 _NEUTRAL_NAMES: Final = frozenset({LOCK_NAME, _FRESH_NAME, "lost+found"})
 
@@ -39,6 +42,7 @@ class Identity:
 
     ``clean`` is false while a node runs and true after an orderly stop. ``log_start`` is the last
     start that had the log under ``log/``, 0 when none was made: one that is gone or older is missed.
+    ``cluster_id`` is made once; a bucket holds each cluster's objects under its own.
     """
 
     format: int
@@ -48,6 +52,7 @@ class Identity:
     version: str
     clean: bool
     log_start: int
+    cluster_id: str
 
 
 @dataclass(slots=True)
@@ -273,7 +278,11 @@ def _identity_of(file: Path, members: dict[str, object]) -> Identity:
         raise _unreadable(file, "clean is not true or false")
     if type(log_start) is not int or not 0 <= log_start <= boot_counter:
         raise _unreadable(file, "log_start is not a start up to boot_counter")
-    return Identity(FORMAT, node_id, bind_port, boot_counter, version, clean, log_start)
+    # A directory from before there were clusters gets its id at the next start.
+    cluster_id = members.get("cluster_id", "")
+    if not isinstance(cluster_id, str) or not _CLUSTER_ID.fullmatch(cluster_id):
+        raise _unreadable(file, "cluster_id is not 32 hex digits")
+    return Identity(FORMAT, node_id, bind_port, boot_counter, version, clean, log_start, cluster_id)
 
 
 def _next_identity(
@@ -285,7 +294,14 @@ def _next_identity(
 ) -> Identity:
     if found is None:
         return Identity(
-            FORMAT, node_id or make_id(), bind_port, 1, version, clean=False, log_start=0
+            FORMAT,
+            node_id or make_id(),
+            bind_port,
+            1,
+            version,
+            clean=False,
+            log_start=0,
+            cluster_id=_new_cluster_id(),
         )
     return replace(
         found,
@@ -294,7 +310,12 @@ def _next_identity(
         boot_counter=found.boot_counter + 1,
         version=version,
         clean=False,
+        cluster_id=found.cluster_id or _new_cluster_id(),
     )
+
+
+def _new_cluster_id() -> str:
+    return secrets.token_hex(16)
 
 
 def _differences(path: Path, found: Identity | None, identity: Identity) -> list[str]:

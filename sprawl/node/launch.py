@@ -17,6 +17,7 @@ from sprawl.model import node_id_of
 from sprawl.node import logs
 from sprawl.node.directory import Directory, open_directory
 from sprawl.node.not_in_version import is_address_here, require_available
+from sprawl.node.object_store import object_store
 from sprawl.node.ports import Ports, take_ports
 from sprawl.settings import Loaded, Settings
 from sprawl.settings.show import effective_lines
@@ -28,6 +29,9 @@ def launch(loaded: Loaded, reload: Callable[[], Loaded]) -> int:
     """Runs a node until it ends."""
     settings = loaded.settings
     require_available(settings, is_address_here)
+    if settings.has_cloud:
+        # Refused before a port or a directory is touched.
+        object_store(settings)
     clock = SystemClock()
     logs.configure(
         log_format=settings.log_format,

@@ -90,12 +90,16 @@ class Node:
             lambda: rooms.engine.stats()["counters"].get("messages_received", 0),
             lambda: len(asyncio.all_tasks()),
         )
+        if rooms.cloud is not None:
+            await rooms.cloud.open()
         await rooms.edge.start(self._ports.http, self._ports.health)
         self.tasks.start("node.sample-load", self._sample_load(view.load))
         if rooms.disk is not None:
             self.tasks.start("log.tick", self._every_second(rooms.disk.tick))
             self.tasks.start("log.keep", self._every_second(rooms.disk.keep))
             self.tasks.start("log.scrub", rooms.disk.scrub())
+        if rooms.cloud is not None:
+            self.tasks.start("log.move", rooms.cloud.run())
         quiet_collector()
         view.state = "ready"
         self._announce()
@@ -107,6 +111,8 @@ class Node:
             self.view.state = "draining"
             if was_serving:
                 await self._drain(self._rooms, self.view.settings.drain_timeout_s if drain else 0)
+            if self._rooms.cloud is not None:
+                await self._rooms.cloud.stop()
             await self.tasks.stop()
             is_kept = self._rooms.disk is None or await self._rooms.disk.stop()
             self._rooms = None

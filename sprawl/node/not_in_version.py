@@ -1,4 +1,4 @@
-"""What this version refuses because it does not have it: the cloud tier, clusters.
+"""What this version refuses because it does not have it: clusters.
 
 In: settings. Out: nothing, or a SettingsError with one line. Invariant: a node never starts
 without something that was asked for. A path, a size, an age, or the own address as seed asks for
@@ -14,10 +14,6 @@ from sprawl.settings import Settings
 
 def require_available(settings: Settings, is_own_host: Callable[[str], bool]) -> None:
     """Raises for the first setting that asks for what is not there; the process ends with 2."""
-    if settings.cloud_enabled:
-        _refuse(settings, "cloud_enabled", "true", "the cloud tier", "leave it out")
-    if settings.storage_type == "s3":
-        _refuse(settings, "storage_type", settings.storage_type, "the cloud tier", "use disk")
     for seed in settings.seeds:
         host, _, port = seed.rpartition(":")
         bare = host.removeprefix("[").removesuffix("]")

@@ -5,18 +5,25 @@ Invariant: this is the only place that constructs a service, so a test can hand 
 """
 
 import os
+import random
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sprawl import limits
 from sprawl.broker.engine import Stats
 from sprawl.node.directory import Directory
+from sprawl.node.object_store import object_store
 from sprawl.node.tasks import Tasks
 from sprawl.node.view import LiveView
 from sprawl.settings import Settings
+
+if TYPE_CHECKING:
+    from sprawl._native import Engine
+    from sprawl.log.cloud.host import CloudTier
+    from sprawl.log.tier import DiskTier
 
 
 class Counting(Protocol):
@@ -54,13 +61,27 @@ class Durable(Protocol):
         """Commits what is there and gives the files back; False when something was left."""
 
 
+class Moving(Protocol):
+    """The cloud tier, as far as the root needs it."""
+
+    async def open(self) -> None:
+        """First contact; raises for what nobody but a person can change."""
+
+    async def run(self) -> None:
+        """Moves windows until it is cancelled."""
+
+    async def stop(self) -> None:
+        """Ends the reads that are under way and the worker process."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """In the order in which they depend on each other; ``disk`` is None without a disk tier."""
+    """In the order in which they depend on each other; a tier that is off is None."""
 
     engine: Counting
     edge: Serving
     disk: Durable | None = None
+    cloud: Moving | None = None
 
 
 Build = Callable[[Settings, LiveView, Tasks, Directory], Rooms]
@@ -115,8 +136,56 @@ def build_rooms(settings: Settings, view: LiveView, tasks: Tasks, directory: Dir
         disk_bytes_max=settings.disk_bytes_bound,
         memory_bytes_max=settings.memory_max_size,
         memory_age_s=settings.memory_to_disk_age,
+        cloud_age_s=settings.disk_to_cloud_age if settings.has_cloud else None,
         clock=view.clock,
         now_ns=time.now_ns,
         failed=tasks.fail,
     )
-    return Rooms(engine, new_edge(engine, connected=disk.start, tier=disk), disk)
+    cloud = None
+    if settings.has_cloud:
+        cloud = _cloud_tier(settings, view, tasks, identity.cluster_id, engine, disk)
+    return Rooms(
+        engine, new_edge(engine, connected=disk.start, tier=disk, cloud=cloud), disk, cloud
+    )
+
+
+def _cloud_tier(
+    settings: Settings,
+    view: LiveView,
+    tasks: Tasks,
+    cluster_id: str,
+    engine: "Engine",
+    disk: "DiskTier",
+) -> "CloudTier":
+    from sprawl.log.cloud.host import CloudTier
+    from sprawl.log.cloud.remote import WORK_MODULE, RemoteStore
+    from sprawl.worker.host import Worker
+
+    worker = Worker(
+        [WORK_MODULE],
+        spawn=tasks.start,
+        clock=view.clock,
+        rng=random.Random(os.urandom(8)),  # noqa: S311 # jitter
+    )
+    assert disk.catalogue is not None, "the disk tier knows of the cloud"
+    cloud = CloudTier(
+        worker=worker,
+        remote=RemoteStore(
+            worker,
+            object_store(settings),
+            timeout_s=limits.COLD_TIMEOUT_S,
+            upload_bytes_per_s=settings.cloud_upload_rate,
+        ),
+        cluster_id=cluster_id,
+        engine=engine,
+        disk=disk,
+        store=disk.store,
+        windows=disk.windows,
+        catalogue=disk.catalogue,
+        age_s=settings.disk_to_cloud_age,
+        local_bytes_max=settings.disk_max_size,
+        now_ns=view.now_ns,
+        run=disk.run_in_pool,
+    )
+    disk.use_cloud(cloud.reads.read)
+    return cloud

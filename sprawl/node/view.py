@@ -61,7 +61,9 @@ class LiveView:
 
     @property
     def storage_type_effective(self) -> str:
-        """What is on in this version."""
+        """What is on."""
+        if self.settings.has_cloud:
+            return "s3"
         return "disk" if self.settings.has_disk else "memory"
 
     @property

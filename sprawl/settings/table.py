@@ -16,8 +16,6 @@ from sprawl.settings.kinds import Kind, Setting, Value, camel
 
 Source = Literal["flag", "environment", "file", "default"]
 
-NO_DISK: Final = "the disk tier is not in this version"
-NO_CLOUD: Final = "the cloud tier is not in this version"
 MEMORY_ONLY: Final = "a publish to memory ends at once, none is ever in progress"
 NO_CLUSTER: Final = "clusters are not in this version"
 NO_PREDICTOR: Final = "the predictor is not in this version"
@@ -124,7 +122,6 @@ class Settings:
         unit="seconds",
         low=0,
         high=_AGE_S_MAX,
-        inert=NO_DISK,
     )
     disk_enabled: bool = _option(
         True,
@@ -141,7 +138,6 @@ class Settings:
         unit="bytes",
         low=0,
         high=_BYTES_MAX,
-        inert=NO_DISK,
     )
     disk_to_cloud_age: float = _option(
         86_400,
@@ -151,7 +147,6 @@ class Settings:
         unit="seconds",
         low=0,
         high=_AGE_S_MAX,
-        inert=NO_CLOUD,
     )
     cloud_enabled: bool = _option(False, "boolean", "cloud tier", "SPRAWL_STORAGE_CLOUD_ENABLED")
     s3_endpoint: str = _option(
@@ -160,7 +155,6 @@ class Settings:
         "URL or host:port of the object store",
         "MINIO_ENDPOINT",
         "SPRAWL_S3_ENDPOINT",
-        inert=NO_CLOUD,
     )
     s3_access_key: str = _option(
         "",
@@ -169,7 +163,6 @@ class Settings:
         "MINIO_ACCESS_KEY",
         "SPRAWL_S3_ACCESS_KEY",
         secret=True,
-        inert=NO_CLOUD,
     )
     s3_secret_key: str = _option(
         "",
@@ -178,7 +171,6 @@ class Settings:
         "MINIO_SECRET_KEY",
         "SPRAWL_S3_SECRET_KEY",
         secret=True,
-        inert=NO_CLOUD,
     )
     s3_bucket: str = _option(
         "sprawl-messages",
@@ -186,10 +178,17 @@ class Settings:
         "bucket, created when missing",
         "SPRAWL_STORAGE_CLOUD_BUCKET",
         "SPRAWL_S3_BUCKET",
-        inert=NO_CLOUD,
     )
-    s3_region: str = _option(
-        "us-east-1", "text", "region", "MINIO_REGION", "SPRAWL_S3_REGION", inert=NO_CLOUD
+    s3_region: str = _option("us-east-1", "text", "region", "MINIO_REGION", "SPRAWL_S3_REGION")
+
+    cloud_upload_rate: int = _option(
+        limits.CLOUD_UPLOAD_BYTES_PER_S,
+        "integer",
+        "uploads of the cloud tier at most, each second; 0 for no bound",
+        "SPRAWL_STORAGE_CLOUD_UPLOAD_RATE",
+        unit="bytes",
+        low=0,
+        high=_BYTES_MAX,
     )
 
     # Serving.
@@ -392,6 +391,11 @@ class Settings:
     def has_disk(self) -> bool:
         """Whether the disk tier is on."""
         return self.disk_enabled and self.storage_type != "memory"
+
+    @property
+    def has_cloud(self) -> bool:
+        """Whether the cloud tier is on; it needs the disk tier."""
+        return self.cloud_enabled or self.storage_type == "s3"
 
     @property
     def disk_bytes_bound(self) -> int:

@@ -1,7 +1,6 @@
 """A real node: its own process, free ports, a fresh directory."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.contract.tier_calls import START, Start
+from tests.faults.node import NodeProcess
+from tests.ports import free_port
 
 START_TIMEOUT_S = 20
 
@@ -23,14 +26,6 @@ class RunningNode:
     health_url: str
     port: int
     log: Path
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -80,3 +75,19 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
 def http(node: RunningNode) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=node.url, timeout=10) as client:
         yield client
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a node with settings; it is gone after the test."""
+    nodes: list[NodeProcess] = []
+
+    def begin(**settings: str) -> NodeProcess:
+        node = NodeProcess(tmp_path / "data", tmp_path / "log", START | settings)
+        nodes.append(node)
+        node.start()
+        return node
+
+    yield begin
+    for node in nodes:
+        node.close()

@@ -209,9 +209,6 @@ def test_a_bad_setting_is_one_line_and_the_usage_with_2(
 @pytest.mark.parametrize(
     ("argv", "environment", "what"),
     [
-        ([], {"SPRAWL_STORAGE_TYPE": "s3"}, "the cloud tier"),
-        (["-storageType=s3"], {}, "the cloud tier"),
-        ([], {"SPRAWL_STORAGE_CLOUD_ENABLED": "true"}, "the cloud tier"),
         (["-seeds=10.255.255.1:7946"], {}, "joining a cluster"),
     ],
 )
@@ -221,6 +218,37 @@ def test_what_is_not_in_this_version_is_one_line_with_2(
     status, out, err = sprawl(*argv, **environment)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert f"{what} is not in this version" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "environment", "line"),
+    [
+        ([], {"SPRAWL_STORAGE_TYPE": "s3"}, "the cloud tier needs an endpoint: set MINIO_ENDPOINT"),
+        (["-storageType=s3"], {}, "the cloud tier needs an endpoint: set MINIO_ENDPOINT"),
+        (
+            [],
+            {"SPRAWL_STORAGE_CLOUD_ENABLED": "true", "MINIO_ENDPOINT": "localhost:9000"},
+            "the cloud tier at localhost:9000 needs keys: set MINIO_ACCESS_KEY and MINIO_SECRET_KEY",
+        ),
+        (
+            ["-storageType=memory"],
+            {"SPRAWL_STORAGE_CLOUD_ENABLED": "true", "MINIO_ENDPOINT": "file:///nowhere"},
+            "the cloud tier takes what leaves the disk tier, which is off",
+        ),
+        (
+            ["-s3Bucket=No"],
+            {"SPRAWL_STORAGE_CLOUD_ENABLED": "true", "MINIO_ENDPOINT": "file:///nowhere"},
+            "bucket 'No': 3 to 63 lowercase letters",
+        ),
+    ],
+)
+def test_a_cloud_tier_without_a_place_is_one_line_with_2(
+    sprawl: Run, tmp_path: Path, argv: list[str], environment: dict[str, str], line: str
+) -> None:
+    status, out, err = sprawl(*argv, **environment)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert line in err
     assert list(tmp_path.iterdir()) == []
 
 

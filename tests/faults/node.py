@@ -18,7 +18,7 @@ from typing import Final, Self
 
 import httpx
 
-from tests.contract.conftest import free_port
+from tests.ports import free_port
 
 READY_S: Final = 20
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -54,7 +54,8 @@ class NodeProcess:
         self.directory: Final = directory
         self.log: Final = log
         self.port: Final = free_port()
-        self._settings = settings or {}
+        # Of the next start.
+        self.settings: Final = dict(settings or {})
         self._program = program
         self._planted = planted
         self._bind_port = free_port()
@@ -103,7 +104,7 @@ class NodeProcess:
         command += ["-bindAddr=127.0.0.1", f"-bindPort={self._bind_port}"]
         command += [f"-diskStoragePath={self.directory}"]
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SPRAWL_")}
-        kept |= self._settings
+        kept |= self.settings
         kept |= {"SPRAWL_HEALTH_PORT": str(self._health_port), "PLANTED_BUG": self._planted}
         with self.log.open("ab") as stderr:
             self._process = process = subprocess.Popen(

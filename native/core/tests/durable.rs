@@ -1,18 +1,22 @@
-//! The log and its disk under crashes: random publishes, ticks, commits, seals and restarts against what was promised.
+//! The log, its disk and the cloud under crashes: random publishes, ticks, commits, seals, moves and restarts against what
+//! was promised.
 //!
-//! The disk is a vector of bytes that a commit extends whole or not at all. Held together after each step: what readers of
-//! a topic at `disk` may see has been synced, an offset never has two records, and after every restart each
-//! acknowledged record is there with its offset and bytes.
+//! The disk is a vector of bytes that a commit extends whole or not at all; the oldest window moves to the cloud as segments,
+//! and what is known of it are the records of its manifests. Held together after each step: what readers of a topic at `disk`
+//! may see has been synced, an offset never has two records, each record counts in the one tier that has it, and
+//! after every restart each acknowledged record is there with its offset and bytes.
 
 use proptest::prelude::*;
 use sprawl_core::batch;
-use sprawl_core::disk::{self, PartitionEntries, SlotEntries};
+use sprawl_core::disk::{self, PartitionEntries, PartitionEntry, SlotEntries};
 use sprawl_core::envelope::{Envelope, ENVELOPE_LEN, KIND_BATCH};
 use sprawl_core::log::durable::Level;
-use sprawl_core::log::topics::Config;
-use sprawl_core::log::{Log, NewRecord, Options, Setup, StoredBatch, TopicRecord};
+use sprawl_core::log::partition::{Moved, NOT_PENDING};
+use sprawl_core::log::topics::{name_hash, Config};
+use sprawl_core::log::{ColdRange, Log, NewRecord, Options, Setup, StoredBatch, TopicRecord, MANIFESTS_ID};
+use sprawl_core::segment::{self, Bounds, Manifest, PartitionRange, Seek, Topic};
 use sprawl_core::slots::SlotTable;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 const MEMORY: usize = 64 * 1024;
@@ -27,12 +31,23 @@ enum Op {
     TakeOnly,
     Seal,
     AgeOut,
+    Move { until: Step },
     Crash,
     Stop,
 }
 
+/// How far a move gets before the process dies; to the end, if it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Built,
+    Recorded,
+    Durable,
+    Dropped,
+}
+
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let level = prop_oneof![Just(None), Just(Some(Level::Memory)), Just(Some(Level::Disk))];
+    let step = prop_oneof![1 => Just(Step::Built), 1 => Just(Step::Recorded), 1 => Just(Step::Durable), 5 => Just(Step::Dropped)];
     let op = prop_oneof![
         8 => (0..3_usize, 1..3_000_usize, level).prop_map(|(topic, size, level)| Op::Publish { topic, size, level }),
         4 => Just(Op::EndTick),
@@ -40,6 +55,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => Just(Op::TakeOnly),
         2 => Just(Op::Seal),
         1 => Just(Op::AgeOut),
+        3 => step.prop_map(|until| Op::Move { until }),
         1 => Just(Op::Crash),
         1 => Just(Op::Stop),
     ];
@@ -54,6 +70,29 @@ struct Disk {
     windows: Vec<(u64, u64, disk::Window)>,
     /// Where the log ended without order, and how often there.
     unclean: Vec<(u64, u64)>,
+    /// Where the local log begins: what lies below was moved to the cloud. The bytes stay in `log`, for the model alone.
+    cut: u64,
+    /// What outlived the windows that are gone: states by key, ends of internal partitions, sequences of slots.
+    states: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    lows: HashMap<(u64, u16), u64>,
+    sequences: HashMap<u16, u64>,
+    /// Objects in the cloud by name.
+    cloud: HashMap<String, Vec<u8>>,
+}
+
+/// What the model knows of a topic in one tier.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Held {
+    records: u64,
+    bytes: u64,
+    oldest_ns: Option<i64>,
+}
+
+impl Held {
+    fn of(held: &Moved) -> Self {
+        let oldest_ns = (held.records > 0).then_some(held.oldest_ns);
+        Self { records: held.records, bytes: held.bytes, oldest_ns }
+    }
 }
 
 struct Acked {
@@ -155,7 +194,8 @@ impl Node {
         let Some(window) = self.log.window(1) else { return };
         let parts: Vec<&[u8]> = window.slices.iter().map(|s| &**s).collect();
         let built = disk::build(window.first_lsn, &parts, true, &[]).expect("the ring holds whole envelopes");
-        assert_eq!(self.disk.windows.last().map_or(0, |(_, end, _)| *end), window.first_lsn, "windows join");
+        let end = self.disk.windows.last().map_or(self.disk.cut, |(_, end, _)| *end);
+        assert_eq!(end, window.first_lsn, "windows join");
         self.disk.windows.push((window.first_lsn, window.end_lsn, built));
         self.log.window_sealed(window.end_lsn);
     }
@@ -192,20 +232,14 @@ impl Node {
         }
         self.waiting.clear();
         self.forget_unseen();
-        let sealed = self.disk.windows.last().map_or(0, |(_, end, _)| *end);
+        let sealed = self.disk.windows.last().map_or(self.disk.cut, |(_, end, _)| *end);
         if end > sealed {
             let tail = &self.disk.log[usize::try_from(sealed).unwrap()..];
             let built = disk::build(sealed, &[tail], true, &[]).expect("what was synced is whole");
             self.disk.windows.push((sealed, end, built));
         }
         self.log = empty(end);
-        for section in [4, 1, 2] {
-            for (first, _, window) in &self.disk.windows {
-                for pair in window.pairs.iter().filter(|pair| pair.key[8] == section) {
-                    restore(&mut self.log, *first, section, &pair.value);
-                }
-            }
-        }
+        self.restore();
         assert_eq!(self.log.finish_restore(&self.disk.unclean, &[]), None, "every batch has a topic");
         let found = records(&self.disk.log);
         for acked in &self.acked {
@@ -226,7 +260,200 @@ impl Node {
         }
     }
 
+    /// What a start does: states, manifests of what is not local any more, then the index of what is.
+    fn restore(&mut self) {
+        let mut states = self.disk.states.clone();
+        for (_, _, window) in &self.disk.windows {
+            states.extend(states_of(window));
+        }
+        for (key, state) in states.iter().filter(|(key, _)| TopicRecord::has_key(key)) {
+            let state = state.as_deref().expect("no topic is forgotten");
+            self.log.restore_topic(&TopicRecord::decode(key, state).expect("our own record"));
+        }
+        for (&(id, partition), &end) in &self.disk.lows {
+            self.log.restore_low(id, partition, end);
+        }
+        for (&slot, &sequence) in &self.disk.sequences {
+            self.log.restore_sequence(slot, sequence);
+        }
+        for (key, state) in states.iter().filter(|(key, _)| !TopicRecord::has_key(key)) {
+            let end_lsn = u64::from_be_bytes(*key.first_chunk().unwrap());
+            if end_lsn <= self.disk.cut {
+                let manifest = Manifest::parse(state.as_deref().unwrap()).unwrap();
+                // Twice, and nothing counts twice.
+                for range in manifest.partitions.iter().chain(&manifest.partitions) {
+                    self.log.restore_cold(&cold_range(range), end_lsn);
+                }
+            }
+        }
+        for (first, _, window) in &self.disk.windows {
+            for pair in &window.pairs {
+                restore(&mut self.log, *first, pair.key[8], &pair.value);
+            }
+        }
+    }
+
+    /// Moves the oldest window to the cloud once memory has let go of it.
+    fn move_oldest(&mut self, until: Step) {
+        self.log.age_out(self.now_ns);
+        let Some((first, end, window)) = self.disk.windows.first() else { return };
+        let (first, end) = (*first, *end);
+        if end > self.log.ring().memory_tail() {
+            return;
+        }
+        let values: Vec<_> = window.pairs.iter().map(|pair| (pair.key[8], pair.value.clone())).collect();
+        let states: Vec<_> = states_of(window).collect();
+        let bytes = &self.disk.log[first as usize..end as usize];
+        let names = NAMES.map(|name| {
+            self.log
+                .topics()
+                .get(self.log.topics().find(name.as_bytes(), name_hash(name.as_bytes())).unwrap())
+                .id
+        });
+        let topics: Vec<_> = names
+            .iter()
+            .zip(NAMES)
+            .map(|(&id, name)| Topic { id, name: Some(name), lifetimes: &[] })
+            .collect();
+        let built = segment::build(
+            &[bytes],
+            &topics,
+            &Bounds { group_rows: 3, file_bytes: 6_000, ..Bounds::default() },
+        );
+        let segments = built.expect("what was synced is whole").segments;
+        for segment in &segments {
+            self.disk.cloud.insert(segment.manifest.key.clone(), segment.data.clone());
+        }
+        if until == Step::Built {
+            return self.restart(false);
+        }
+        for (part, segment) in segments.iter().enumerate() {
+            for (slot, pieces) in segment.manifest.slots(600).unwrap() {
+                let key = |piece: usize| {
+                    [&end.to_be_bytes()[..], &slot.to_be_bytes(), &[part as u8, piece as u8]].concat()
+                };
+                let keys: Vec<_> = (0..pieces.len()).map(key).collect();
+                let records: Vec<_> = keys.iter().zip(&pieces).map(|(k, p)| (&k[..], Some(&p[..]))).collect();
+                if !records.is_empty() {
+                    let head = self.log.record_manifests(slot, &records, self.now_ns).unwrap();
+                    assert_eq!(head, self.log.ring().head_lsn());
+                }
+            }
+        }
+        if until == Step::Recorded {
+            return self.restart(false);
+        }
+        self.log.mark();
+        self.log.end_tick(self.now_ns);
+        while self.log.has_commit() {
+            self.commit();
+        }
+        if until == Step::Durable {
+            return self.restart(false);
+        }
+        let oldest_ns = self.disk.windows.get(1).map_or(0, |(_, _, next)| next.header.oldest_ns);
+        for (section, value) in &values {
+            self.let_go(*section, value, oldest_ns);
+        }
+        self.disk.states.extend(states);
+        self.disk.cut = end;
+        self.disk.windows.remove(0);
+    }
+
+    /// What of an index value outlives its window, and the engine told of its batches.
+    fn let_go(&mut self, section: u8, value: &[u8], oldest_ns: i64) {
+        match section {
+            1 => {
+                let entries = PartitionEntries::open(value).unwrap();
+                let batches: Vec<_> = (0..entries.len()).map(|at| stored(0, &entries.get(at))).collect();
+                self.log.move_to_cloud(&batches, oldest_ns).expect("memory has none of them");
+                for last in entries.last_of_each().iter().filter(|last| last.topic_id <= MANIFESTS_ID) {
+                    self.disk.lows.insert((last.topic_id, last.partition), last.end());
+                }
+            }
+            2 => {
+                for last in SlotEntries::open(value).unwrap().last_of_each() {
+                    self.disk.sequences.insert(last.slot, last.sequence);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Each record counts in the one tier that has it.
+    fn check_tiers(&self) {
+        let mut tiers: HashMap<u64, [Held; 3]> = HashMap::new();
+        let tail = self.log.ring().memory_tail();
+        let mut ring = Vec::new();
+        for slice in self.log.ring().range(tail, self.log.ring().head_lsn()) {
+            ring.extend_from_slice(&slice);
+        }
+        let local = &self.disk.log[..tail as usize];
+        for (bytes, first) in [(local, 0), (&ring[..], tail)] {
+            for_each_batch(bytes, |at, envelope, length| {
+                let lsn = first + at as u64;
+                let tier = usize::from(lsn >= self.disk.cut) + usize::from(lsn >= tail);
+                let held = &mut tiers.entry(envelope.topic_id).or_default()[tier];
+                held.records += u64::from(envelope.records_count);
+                held.bytes += length as u64;
+                held.oldest_ns.get_or_insert(envelope.append_ns);
+            });
+        }
+        let (mut cold, mut moved) = (0, 0);
+        for name in NAMES {
+            let index = self.log.topics().find(name.as_bytes(), name_hash(name.as_bytes())).unwrap();
+            let topic = self.log.topics().get(index);
+            let (handle, id) = (topic.parts.as_slice()[0], topic.id);
+            let part = self.log.part(handle);
+            let [in_cloud, on_disk, in_memory] = tiers.remove(&id).unwrap_or_default();
+            cold += in_cloud.records;
+            moved += on_disk.records;
+            let all = [&in_cloud, &on_disk, &in_memory];
+            let oldest_ns = all.iter().find_map(|held| held.oldest_ns);
+            assert_eq!(part.bytes, all.iter().map(|held| held.bytes).sum::<u64>());
+            assert_eq!(self.log.time_range(handle).map(|(oldest, _)| oldest), oldest_ns);
+            if part.pending == NOT_PENDING {
+                assert_eq!(self.log.readable(handle), all.iter().map(|held| held.records).sum::<u64>());
+            }
+            assert_eq!(Held::of(&part.in_cloud()), in_cloud);
+            assert_eq!((part.moved.records, part.moved.bytes), (on_disk.records, on_disk.bytes));
+            assert!(on_disk.oldest_ns.is_none_or(|oldest_ns| part.moved.oldest_ns <= oldest_ns));
+            assert_eq!(self.log.is_cold(id, 0), in_cloud.records > 0);
+        }
+        assert_eq!((self.log.cold_records(), self.log.moved_records()), (cold, moved));
+    }
+
+    /// What the manifests of the windows that are gone find in the cloud is what lay in them.
+    fn check_cloud(&self) {
+        let mut found = HashMap::new();
+        let mut states = self.disk.states.clone();
+        for (_, _, window) in &self.disk.windows {
+            states.extend(states_of(window));
+        }
+        for (key, state) in states.iter().filter(|(key, _)| !TopicRecord::has_key(key)) {
+            if u64::from_be_bytes(*key.first_chunk().unwrap()) > self.disk.cut {
+                continue;
+            }
+            let manifest = Manifest::parse(state.as_deref().unwrap()).unwrap();
+            let data = &self.disk.cloud[&manifest.key];
+            let footer = &data[manifest.footer_at as usize..];
+            for range in &manifest.partitions {
+                let (topic_id, partition, mut offset) = (range.topic_id, range.partition, range.first);
+                while offset <= range.last {
+                    let seek = Seek { topic_id, partition, offset, since_ns: 0 };
+                    let at = manifest.locate(&seek, 1, 1).unwrap();
+                    let bytes = &data[at.at as usize..(at.at + at.length) as usize];
+                    let page = segment::page(&manifest, footer, at.at, bytes, &seek, 1).unwrap().unwrap();
+                    found.extend(records(&page.envelopes));
+                    offset = page.end;
+                }
+            }
+        }
+        assert_eq!(found, records(&self.disk.log[..self.disk.cut as usize]));
+    }
+
     fn check(&mut self) {
+        self.check_tiers();
         let synced = records(&self.disk.log);
         for (topic, name) in NAMES.iter().enumerate() {
             let handle = self.part(topic);
@@ -252,52 +479,80 @@ impl Node {
 
 fn restore(log: &mut Log, first_lsn: u64, section: u8, value: &[u8]) {
     match section {
-        4 => {
-            for (key, state) in disk::snapshot_entries(value).unwrap() {
-                log.restore_topic(&TopicRecord::decode(key, state.unwrap()).expect("our own record"));
-            }
-        }
         1 => {
             let entries = PartitionEntries::open(value).unwrap();
             for entry in (0..entries.len()).map(|at| entries.get(at)) {
-                log.restore_batch(&StoredBatch {
-                    topic_id: entry.topic_id,
-                    partition: entry.partition,
-                    base: entry.base,
-                    records: entry.records,
-                    length: entry.length,
-                    append_ns: entry.append_ns,
-                    end_lsn: first_lsn + u64::from(entry.lsn_rel) + u64::from(entry.length),
-                });
+                log.restore_batch(&stored(first_lsn, &entry));
             }
         }
-        _ => {
+        2 => {
             for last in SlotEntries::open(value).unwrap().last_of_each() {
                 log.restore_sequence(last.slot, last.sequence);
             }
         }
+        _ => {}
+    }
+}
+
+fn stored(first_lsn: u64, entry: &PartitionEntry) -> StoredBatch {
+    StoredBatch {
+        topic_id: entry.topic_id,
+        partition: entry.partition,
+        base: entry.base,
+        records: entry.records,
+        length: entry.length,
+        append_ns: entry.append_ns,
+        end_lsn: first_lsn + u64::from(entry.lsn_rel) + u64::from(entry.length),
+    }
+}
+
+fn cold_range(range: &PartitionRange) -> ColdRange {
+    ColdRange {
+        topic_id: range.topic_id,
+        partition: range.partition,
+        first: range.first,
+        end: range.last + 1,
+        records: u64::from(range.count),
+        bytes: range.log_bytes,
+        oldest_ns: range.oldest_ns,
+        newest_ns: range.newest_ns,
+        last_expiry_ns: range.last_expiry_ns,
+    }
+}
+
+/// The states in the snapshot of a window.
+fn states_of(window: &disk::Window) -> impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> + '_ {
+    let values = window.pairs.iter().filter(|pair| pair.key[8] == 4);
+    values.flat_map(|pair| {
+        let entries = disk::snapshot_entries(&pair.value).unwrap();
+        let owned = |(key, state): (&[u8], Option<&[u8]>)| (key.to_vec(), state.map(<[u8]>::to_vec));
+        entries.into_iter().map(owned).collect::<Vec<_>>()
+    })
+}
+
+/// Each batch of a client: where its envelope begins, what it says, and its length.
+fn for_each_batch(log: &[u8], mut take: impl FnMut(usize, &Envelope, usize)) {
+    let mut at = 0;
+    while at < log.len() {
+        let (envelope, length) = Envelope::check(&log[at..]).unwrap().expect("whole envelopes");
+        if envelope.kind == KIND_BATCH {
+            take(at, &envelope, length);
+        }
+        at += length;
     }
 }
 
 /// Every record on disk by topic id and offset; no offset twice.
 fn records(log: &[u8]) -> HashMap<(u64, u64), Vec<u8>> {
     let mut found = HashMap::new();
-    let mut at = 0;
-    while at < log.len() {
-        let (envelope, length) = Envelope::check(&log[at..]).unwrap().expect("whole envelopes");
-        if envelope.kind == KIND_BATCH {
-            let mut scratch = Vec::new();
-            for record in batch::records(&log[at + ENVELOPE_LEN..at + length], &mut scratch).unwrap() {
-                let record = record.unwrap();
-                let key = (envelope.topic_id, u64::try_from(record.offset).unwrap());
-                assert!(
-                    found.insert(key, record.value.unwrap().to_vec()).is_none(),
-                    "two records at {key:?}"
-                );
-            }
+    for_each_batch(log, |at, envelope, length| {
+        let mut scratch = Vec::new();
+        for record in batch::records(&log[at + ENVELOPE_LEN..at + length], &mut scratch).unwrap() {
+            let record = record.unwrap();
+            let key = (envelope.topic_id, u64::try_from(record.offset).unwrap());
+            assert!(found.insert(key, record.value.unwrap().to_vec()).is_none(), "two records at {key:?}");
         }
-        at += length;
-    }
+    });
     found
 }
 
@@ -320,6 +575,7 @@ proptest! {
                 }
                 Op::Seal => node.seal(),
                 Op::AgeOut => node.log.age_out(node.now_ns),
+                Op::Move { until } => node.move_oldest(until),
                 Op::Crash => node.restart(false),
                 Op::Stop => node.restart(true),
             }
@@ -327,5 +583,6 @@ proptest! {
         }
         node.restart(true);
         node.check();
+        node.check_cloud();
     }
 }

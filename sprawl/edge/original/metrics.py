@@ -40,7 +40,7 @@ def _json(call: Call) -> dict[str, object]:
     stored, size = counter(stats, "messages_received"), counter(stats, "message_bytes")
     received = stored + counter(stats, "duplicates")
     sent = counter(stats, "messages_delivered")
-    sample, held = view.system(), store_report(call.engine, call.context.tier)
+    sample, held = view.system(), store_report(call.engine, call.context.tier, call.context.cloud)
     hits, misses = counter(stats, "route_cache_hits"), counter(stats, "route_cache_misses")
     receive, tick = histogram(stats, "receive"), histogram(stats, "tick")
     mean_ms = round(receive.mean_ns() / 1e6, 6)

@@ -18,17 +18,30 @@ from sprawl.limits import COMPACT_WAIT_S
 
 def get(call: Call) -> Response:
     """What lies in each tier."""
-    view, held = call.view, store_report(call.engine, call.context.tier)
+    view, held = call.view, store_report(call.engine, call.context.tier, call.context.cloud)
     disk: dict[str, object] = {"enabled": False, "path": view.disk_path} | _off()
     if held.disk is not None:
         shown = _tier(held, held.disk) | {"capacity_bytes": view.disk_bytes_max}
         disk = {"enabled": True, "path": view.disk_path} | shown
+    cloud: dict[str, object] = {"enabled": False, "endpoint": "", "bucket": "", "degraded": False}
+    if held.cloud is None or call.context.cloud is None:
+        cloud |= _off()
+    else:
+        figures = call.context.cloud.figures()
+        cloud = {
+            "enabled": True,
+            "endpoint": figures.endpoint,
+            "bucket": figures.bucket,
+            "degraded": figures.is_degraded,
+        } | _tier(held, held.cloud)
+        if figures.error:
+            cloud["last_error"] = figures.error
     return json_response(
         {
             "storage_type": view.storage_type,
             "memory": {"enabled": True} | _tier(held, held.memory),
             "disk": disk,
-            "cloud": {"enabled": False, "endpoint": "", "bucket": "", "degraded": False} | _off(),
+            "cloud": cloud,
             "storage_type_effective": view.storage_type_effective,
         }
     )
@@ -43,13 +56,14 @@ def tiers(call: Call) -> Response:
         "disk_to_cloud_age_seconds": view.disk_to_cloud_age_s,
         "disk_to_cloud_threshold_bytes": view.disk_bytes_max,
     }
-    has_disk = call.context.tier is not None
+    has_disk, has_cloud = call.context.tier is not None, call.context.cloud is not None
+    names = ["memory", *(["disk"] if has_disk else []), *(["cloud"] if has_cloud else [])]
     return json_response(
         {
-            "tiers": ["memory", "disk"] if has_disk else ["memory"],
+            "tiers": names,
             "policies": policies,
             "disk_enabled": has_disk,
-            "cloud_enabled": False,
+            "cloud_enabled": has_cloud,
             **policies,
             "disk_path": view.disk_path,
         }
@@ -65,7 +79,7 @@ async def set_tier(call: Call) -> Response:
     if tier is None:
         raise missing("Tier is required")
     try:
-        await move_topic(call.engine, call.context.tier, topic, tier)
+        await move_topic(call.engine, call.context.tier, call.context.cloud, topic, tier)
     except (InvalidRequest, NotAvailable) as error:
         if error.code not in ("invalid_member", "not_available"):
             raise

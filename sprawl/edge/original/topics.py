@@ -72,6 +72,8 @@ def _topic(call: Call, topic: TopicSummary) -> dict[str, object]:
 
 def _coldest(tiers: TiersHeld) -> str:
     """The coldest tier that holds a message; memory when none does."""
+    if "cloud" in tiers and tiers["cloud"]["records"] > 0:
+        return "cloud"
     return "disk" if "disk" in tiers and tiers["disk"]["records"] > 0 else "memory"
 
 
@@ -79,6 +81,8 @@ def _tiers(partitions: Sequence[PartitionInfo]) -> TiersHeld:
     tiers: TiersHeld = {"memory": _sum([p["tiers"]["memory"] for p in partitions])}
     if on_disk := [p["tiers"]["disk"] for p in partitions if "disk" in p["tiers"]]:
         tiers["disk"] = _sum(on_disk)
+    if in_cloud := [p["tiers"]["cloud"] for p in partitions if "cloud" in p["tiers"]]:
+        tiers["cloud"] = _sum(in_cloud)
     return tiers
 
 

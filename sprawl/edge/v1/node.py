@@ -14,7 +14,8 @@ from sprawl.metrics.registry import gauge
 def get(call: Call) -> Response:
     """``GET /v1/node``."""
     view, stats = call.view, call.context.stats()
-    held = store_report(call.engine, call.context.tier)
+    held = store_report(call.engine, call.context.tier, call.context.cloud)
+    tiers = {"memory": held.memory, "disk": held.disk, "cloud": held.cloud}
     return json_response(
         {
             "node_id": view.node_id,
@@ -31,9 +32,8 @@ def get(call: Call) -> Response:
             "storage": {
                 "type": view.storage_type,
                 "effective": view.storage_type_effective,
-                "tiers": ["memory"] if held.disk is None else ["memory", "disk"],
-                "memory": _tier(held.memory),
-                **({} if held.disk is None else {"disk": _tier(held.disk)}),
+                "tiers": [name for name, tier in tiers.items() if tier is not None],
+                **{name: _tier(tier) for name, tier in tiers.items() if tier is not None},
             },
             "topics": held.topic_count,
             "connections": gauge(stats, "connections"),

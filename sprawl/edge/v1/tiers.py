@@ -14,8 +14,8 @@ from sprawl.metrics.registry import gauge
 
 def get(call: Call) -> Response:
     """``GET /v1/tiers``."""
-    disk, view = call.context.tier, call.view
-    held = store_report(call.engine, disk)
+    disk, cloud, view = call.context.tier, call.context.cloud, call.view
+    held = store_report(call.engine, disk, cloud)
     shown = [{"tier": "memory"} | _tier(held.memory) | {"age_s": view.memory_to_disk_age_s}]
     if disk is not None and held.disk is not None:
         figures, stats = disk.figures(), call.engine.stats()
@@ -41,6 +41,26 @@ def get(call: Call) -> Response:
                 "verified_bytes": figures.scrubbed_bytes,
                 "damaged_count": figures.damaged_count,
                 "damaged": damaged,
+            }
+        )
+    if cloud is not None and held.cloud is not None:
+        moved = cloud.figures()
+        shown.append(
+            {"tier": "cloud"}
+            | _tier(held.cloud)
+            | {
+                "endpoint": moved.endpoint,
+                "bucket": moved.bucket,
+                "prefix": moved.prefix,
+                "state": "degraded" if moved.is_degraded else "ok",
+                "last_error": moved.error or None,
+                "segments": moved.segments_count,
+                "waiting_windows": moved.waiting_windows,
+                "lag_s": round(moved.lag_s, 3),
+                "moved_windows": moved.moved_windows,
+                "uploaded_bytes": moved.uploaded_bytes,
+                "reads": moved.reads,
+                "requests": moved.requests,
             }
         )
     return json_response({"tiers": shown})

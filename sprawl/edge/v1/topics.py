@@ -128,7 +128,8 @@ def _tiers(tiers: TiersHeld) -> dict[str, object]:
         }
 
     on_disk = {"disk": shown(tiers["disk"])} if "disk" in tiers else {}
-    return {"memory": shown(tiers["memory"]), **on_disk}
+    in_cloud = {"cloud": shown(tiers["cloud"])} if "cloud" in tiers else {}
+    return {"memory": shown(tiers["memory"]), **on_disk, **in_cloud}
 
 
 def _summary(topic: TopicSummary) -> dict[str, object]:

@@ -25,9 +25,10 @@ from sprawl.limits import (
 )
 from sprawl.log.cloud.objects import ObjectInfo, Upload
 
-_NAME: Final = r"[0-9a-f]{32}-\d{4}"
+_NAME: Final = r"[0-9a-f]{32}(?:-\d{4})?"
 _OURS: Final = re.compile(
-    rf"(?:data|_sprawl/manifest)/day=(?P<day>\d{{4}}-\d\d-\d\d)/(?P<name>{_NAME})(?:\.parquet)?"
+    r"(?:data|_sprawl/manifest|_sprawl/topics)/day=(?P<day>\d{4}-\d\d-\d\d)/"
+    rf"(?P<name>{_NAME})(?:\.parquet)?"
 )
 
 
@@ -341,7 +342,7 @@ def orphans(
 ) -> tuple[str, ...]:
     """Keys of segments and manifest copies that no manifest record names and none ever will.
 
-    ``named`` are the names (``{cover}-{part}``) in the log; ``oldest_ns`` is the append time of the
+    ``named`` are the names (``{cover}-{part}``, and each ``{cover}``) in the log; ``oldest_ns`` is the append time of the
     oldest record that is still local and not covered. An object of that day or a later one may be
     put again at any time, so a late delete could meet it: it stays. Keys of another form are not
     ours and stay, too.

@@ -18,7 +18,7 @@ from sprawl.worker.frames import Body
 from sprawl.worker.host import BACKGROUND, URGENT, Worker
 from sprawl.worker.work import Answer
 
-WORK_MODULE: Final = "sprawl.log.cloud.work"
+WORK_MODULE: Final = "sprawl.log.cloud.building"
 """What the worker imports for these calls."""
 
 
@@ -92,9 +92,24 @@ class RemoteStore:
         *,
         urgency: int = BACKGROUND,
     ) -> Answer:
+        return await self.call(
+            f"objects.{name}", members, body, timeout_s=self._timeout_s, urgency=urgency
+        )
+
+    async def call(
+        self,
+        name: str,
+        members: Mapping[str, object],
+        body: Body = b"",
+        *,
+        timeout_s: float,
+        urgency: int = BACKGROUND,
+    ) -> Answer:
+        """A request that uses the store, by its whole name; ``Worker.call`` names what is raised."""
+
         async def call() -> Answer:
             return await self._worker.call(
-                f"objects.{name}", members, body, timeout_s=self._timeout_s, urgency=urgency
+                name, members, body, timeout_s=timeout_s, urgency=urgency
             )
 
         try:

@@ -30,21 +30,6 @@ def open_store(place: StorePlace, upload_bytes_per_s: int = 0) -> Store:
     return S3Store(place, clock=SystemClock(), rng=rng, upload_bytes_per_s=upload_bytes_per_s)
 
 
-def handlers() -> Mapping[str, Handler]:
-    """What each name does."""
-    objects = ObjectWork()
-    return {
-        "objects.open": objects.open,
-        "objects.put": objects.put,
-        "objects.get": objects.get,
-        "objects.head": objects.head,
-        "objects.page": objects.page,
-        "objects.delete": objects.delete,
-        "objects.uploads": objects.uploads,
-        "objects.abort": objects.abort,
-    }
-
-
 class ObjectWork:
     """The store that was opened last, and calls to it."""
 
@@ -53,6 +38,19 @@ class ObjectWork:
         self._lock = threading.Lock()
         self._opened: tuple[StorePlace, int] | None = None
         self._store: Store | None = None
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """What each name does."""
+        return {
+            "objects.open": self.open,
+            "objects.put": self.put,
+            "objects.get": self.get,
+            "objects.head": self.head,
+            "objects.page": self.page,
+            "objects.delete": self.delete,
+            "objects.uploads": self.uploads,
+            "objects.abort": self.abort,
+        }
 
     def open(self, call: Call) -> Answer:
         """Opens a store (once for the same place) and prepares its bucket."""

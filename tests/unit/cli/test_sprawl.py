@@ -173,11 +173,10 @@ def test_a_bad_setting_is_one_line_and_the_usage_with_2(
 
 
 def test_what_is_not_in_this_version_is_one_line_with_2(sprawl: Command, tmp_path: Path) -> None:
-    status, _, err = sprawl.ended(SPRAWL_STORAGE_CLOUD_ENABLED="true")
+    status, _, err = sprawl.ended("-seeds=10.255.255.1:7946")
     assert status == 2
     assert err == (
-        "sprawl: SPRAWL_STORAGE_CLOUD_ENABLED=true: the cloud tier is not in this version; "
-        "leave it out\n"
+        "sprawl: -seeds=10.255.255.1:7946: joining a cluster is not in this version; leave it out\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -40,6 +40,7 @@ def test_a_fresh_directory_gets_an_identity_that_stays(tmp_path: Path) -> None:
         assert (first.path, first.warnings) == (path, ())
         assert identity(path) == {
             "check": ANY,
+            "cluster_id": ANY,
             "format": 2,
             "node_id": "made-7946",
             "bind_port": 7946,

@@ -15,8 +15,6 @@ def require(*argv: str, **environment: str) -> None:
 @pytest.mark.parametrize(
     ("argv", "environment", "what"),
     [
-        (["-storageType", "s3"], {}, "-storageType=s3: the cloud tier is not in this version"),
-        ([], {"SPRAWL_STORAGE_CLOUD_ENABLED": "true"}, "the cloud tier is not in this version"),
         (["-seeds=127.0.0.1:7947"], {}, "-seeds=127.0.0.1:7947: joining a cluster is not in this"),
         (["-seeds=127.0.0.1:7946,b:7946"], {}, "-seeds=b:7946: joining a cluster"),
         (

@@ -1,7 +1,5 @@
 """Flags, environment and file: every spelling, every precedence, every refusal."""
 
-from collections.abc import Mapping
-
 import pytest
 
 from sprawl.errors import SettingsError
@@ -208,8 +206,7 @@ def test_a_variable_without_effect_gets_one_notice(variable: str) -> None:
 
 
 def test_a_setting_that_has_no_effect_yet_says_so_when_it_was_changed() -> None:
-    same: Mapping[str, str] = {"SPRAWL_STORAGE_MEMORY_TO_DISK_AGE": "3600"}
-    assert loaded(**same).notices == ()
-    assert loaded("-memoryToDiskAge=1h30m").notices == (
-        "-memoryToDiskAge has no effect: the disk tier is not in this version",
+    assert loaded(SPRAWL_ADVERTISE_ADDR="").notices == ()
+    assert loaded("-advertiseAddr=10.0.0.9").notices == (
+        "-advertiseAddr has no effect: clusters are not in this version",
     )

@@ -149,6 +149,15 @@ impl Disk {
         self.internal_offsets[at].get_mut(usize::from(partition))
     }
 
+    /// While a start reads the log: batches of a partition end here.
+    pub(super) fn note_newest(&mut self, handle: u32, end_lsn: u64) {
+        if self.newest_lsn.len() <= handle as usize {
+            self.newest_lsn.resize(handle as usize + 1, 0);
+        }
+        let newest = &mut self.newest_lsn[handle as usize];
+        *newest = (*newest).max(end_lsn);
+    }
+
     pub(super) fn is_used(&self) -> bool {
         self.is_used
     }

@@ -1,6 +1,6 @@
-//! What is kept of what lies on disk alone: how much it is, what retention no longer covers of it, what may be cut away.
+//! What is kept of what memory has let go: how much it is, what retention no longer covers of it, what may be cut away.
 //!
-//! In: batches as memory lets go of them, and what a look at the disk found. Out: figures of each tier, low offsets to be
+//! In: batches as memory lets go of them, and what a look at the disk or the cloud found. Out: figures of each tier, low offsets to be
 //! written down, and which stored batches nobody needs any more. Invariants: a readable record counts in one tier; the
 //! low offset never falls; a batch is not needed once all of it lies below the low offset, or its topic is forgotten.
 
@@ -12,7 +12,7 @@ use crate::batch;
 use crate::envelope::{Envelope, ENVELOPE_LEN};
 use crate::problem::{Code, Problem};
 
-/// A partition of which retention no longer covers the oldest that lies on disk.
+/// A partition of which retention no longer covers the oldest that memory has let go of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overdue {
     /// Id of the topic.
@@ -31,6 +31,8 @@ pub struct Overdue {
     pub records: u64,
     /// The newest batch stays whatever its size.
     pub keeps_last: bool,
+    /// Offset after what is in the cloud alone: the oldest; 0 when nothing is.
+    pub cold_end: u64,
 }
 
 impl Log {
@@ -56,65 +58,77 @@ impl Log {
         self.move_lifetimes(handle, envelope, batch);
         let part = &mut self.parts[handle as usize];
         part.index.pop();
-        add_moved(part, live, held - live, total as u64, envelope.append_ns);
+        part.moved.add(live, held - live, total as u64, (envelope.append_ns, envelope.append_ns));
         if self.topics.get(self.part(handle).topic).deleted_ns == 0 {
             self.moved_records += live;
         }
     }
 
-    /// Of what lies on disk alone, `count` more records of a partition are over.
-    pub(super) fn expire_on_disk(&mut self, handle: u32, count: u64) -> u64 {
+    /// Of what memory has let go, `count` more records of a partition are over. They are taken to be the oldest.
+    pub(super) fn expire_moved_out(&mut self, handle: u32, count: u64) -> u64 {
         let part = &mut self.parts[handle as usize];
-        let count = count.min(part.moved.records);
-        part.moved.records -= count;
-        part.moved.expired += count;
-        if part.moved.records == 0 {
-            part.bytes -= part.moved.bytes;
-            part.moved.bytes = 0;
-        }
+        let (cold, cold_bytes) = part.cold.as_mut().map_or((0, 0), |cold| cold.held.expire(count));
+        let (moved, moved_bytes) = part.moved.expire(count - cold);
+        part.bytes -= cold_bytes + moved_bytes;
         if self.topics.get(self.part(handle).topic).deleted_ns == 0 {
-            self.moved_records -= count;
+            self.moved_records -= moved;
+            self.cold_records -= cold;
         }
-        count
+        cold + moved
     }
 
-    /// Partitions of which the oldest on disk is to go, at most `count_max`.
-    #[must_use]
-    pub fn overdue(&self, count_max: usize, now_ns: i64) -> Vec<Overdue> {
-        let mut found = Vec::new();
-        for &index in &self.retained {
-            let topic = self.topics.get(index);
-            let Some(config) = topic.config.as_deref().filter(|_| topic.deleted_ns == 0) else { continue };
-            for &handle in topic.parts.as_slice() {
-                let part = self.part(handle);
-                if part.moved.records == 0 {
-                    continue;
-                }
-                let over = |have: u64, bound: u64| if bound > 0 { have.saturating_sub(bound) } else { 0 };
-                let age = config.retention_age_s;
-                let before_ns = if age > 0 { now_ns.saturating_sub(seconds(age)) } else { i64::MIN };
-                let bytes = over(part.bytes, config.retention_bytes);
-                let records = over(self.readable(handle), config.retention_count);
-                if part.moved.oldest_ns >= before_ns && bytes == 0 && records == 0 {
-                    continue;
-                }
-                found.push(Overdue {
-                    topic_id: topic.id,
-                    partition: part.number,
-                    low: part.low,
-                    end: part.memory_low(),
-                    before_ns,
-                    bytes,
-                    // What is over is the oldest, as a rule, and counts for nothing.
-                    records: if records > 0 { records + part.moved.expired } else { 0 },
-                    keeps_last: part.index.is_empty(),
-                });
+    /// Partitions of which the oldest that memory has let go of is to go, at most `count_max`. A call goes on where the one
+    /// before it stopped: what is to go and cannot yet, as a part of a range in the cloud, keeps nobody else waiting.
+    pub fn overdue(&mut self, count_max: usize, now_ns: i64) -> Vec<Overdue> {
+        let (mut found, count) = (Vec::new(), self.retained.len());
+        let (first, first_part) = self.overdue_from;
+        for step in 0..=count {
+            let at = (first + step) % count.max(1);
+            let Some(&index) = self.retained.get(at) else { break };
+            let parts = self.topics.get(index).parts.as_slice();
+            let numbers = match step {
+                0 => first_part.min(parts.len())..parts.len(),
+                last if last == count => 0..first_part.min(parts.len()),
+                _ => 0..parts.len(),
+            };
+            for number in numbers {
+                let Some(due) = self.overdue_part(parts[number], now_ns) else { continue };
                 if found.len() == count_max {
+                    self.overdue_from = (at, number);
                     return found;
                 }
+                found.push(due);
             }
         }
         found
+    }
+
+    fn overdue_part(&self, handle: u32, now_ns: i64) -> Option<Overdue> {
+        let part = self.part(handle);
+        let topic = self.topics.get(part.topic);
+        let config = topic.config.as_deref().filter(|_| topic.deleted_ns == 0)?;
+        let oldest = [part.in_cloud(), part.moved].into_iter().find(|held| held.records > 0)?;
+        let over = |have: u64, bound: u64| if bound > 0 { have.saturating_sub(bound) } else { 0 };
+        let age = config.retention_age_s;
+        let before_ns = if age > 0 { now_ns.saturating_sub(seconds(age)) } else { i64::MIN };
+        let bytes = over(part.bytes, config.retention_bytes);
+        let records = over(self.readable(handle), config.retention_count);
+        if oldest.oldest_ns >= before_ns && bytes == 0 && records == 0 {
+            return None;
+        }
+        // What is over is the oldest, as a rule, and counts for nothing.
+        let expired = part.cold.as_ref().map_or(part.moved.expired, |cold| cold.held.expired);
+        Some(Overdue {
+            topic_id: topic.id,
+            partition: part.number,
+            low: part.low,
+            end: part.memory_low(),
+            before_ns,
+            bytes,
+            records: if records > 0 { records + expired } else { 0 },
+            keeps_last: part.index.is_empty(),
+            cold_end: part.cold_end(),
+        })
     }
 
     /// Raises the low offset of a partition over what lies on disk alone, for its topic's retention.
@@ -151,7 +165,7 @@ impl Log {
         }
     }
 
-    /// Raises the low offset over what lies on disk alone; gives how many records left by that could still be read.
+    /// Raises the low offset over what memory has let go; gives how many records left by that could still be read.
     pub(super) fn retire_moved(
         &mut self,
         handle: u32,
@@ -162,30 +176,50 @@ impl Log {
     ) -> u64 {
         let part = self.part(handle);
         let low = low.min(part.memory_low());
+        let Some(cold) = part.cold.as_deref().copied() else {
+            return self.retire_tier(handle, low, records, bytes, oldest_ns);
+        };
+        if low < cold.end {
+            return self.retire_tier(handle, low, records, bytes, oldest_ns);
+        }
+        // All of it in the cloud goes, then the rest on disk.
+        let left = self.retire_tier(handle, cold.end, 0, 0, 0);
+        let (records, bytes) =
+            (records.saturating_sub(cold.held.records), bytes.saturating_sub(cold.held.bytes));
+        left + self.retire_tier(handle, low, records, bytes, oldest_ns)
+    }
+
+    /// The same inside the oldest tier: the cloud while it has something of the partition, else the disk.
+    fn retire_tier(&mut self, handle: u32, low: u64, records: u64, bytes: u64, oldest_ns: i64) -> u64 {
+        let part = self.part(handle);
         if low <= part.low {
             return 0;
         }
-        let (span, is_all) = (low - part.low, low == part.memory_low());
-        let over = self.lifetimes.over(handle);
+        let is_cold = part.cold.is_some();
+        let (held, end) =
+            if is_cold { (part.in_cloud(), part.cold_end()) } else { (part.moved, part.memory_low()) };
+        let (span, is_all) = (low - part.low, low == end);
+        let (records, over) = (records.min(span), self.lifetimes.over(handle));
         // Exact when all of it goes; else the records that are over are taken to be the oldest.
-        let dead = if is_all { part.moved.expired } else { records.min(part.moved.expired) };
-        let live = if is_all { part.moved.records } else { records - dead }.min(part.moved.records);
+        let dead = if is_all { held.expired } else { records.min(held.expired) };
+        let live = if is_all { held.records } else { records - dead }.min(held.records);
         let live = live.max(span.saturating_sub(over)).min(span);
+        let bytes = if is_all { held.bytes } else { bytes.min(held.bytes) };
+        let counted = live.min(held.records);
         let has_dates = self.topics.get(part.topic).config.as_deref().is_some_and(|c| c.ttl_s > 0);
         let part = &mut self.parts[handle as usize];
-        let bytes = if is_all { part.moved.bytes } else { bytes.min(part.moved.bytes) };
-        let counted = live.min(part.moved.records);
         part.low = low;
         part.bytes -= bytes;
-        part.moved.bytes -= bytes;
-        part.moved.records -= counted;
-        part.moved.expired -= dead;
-        part.moved.oldest_ns = oldest_ns;
-        if has_dates && !is_all {
+        let held = part.cold.as_mut().map_or(&mut part.moved, |cold| &mut cold.held);
+        held.bytes -= bytes;
+        held.records -= counted;
+        held.expired -= dead;
+        held.oldest_ns = oldest_ns;
+        if has_dates && !(is_all && (!is_cold || part.moved.records == 0)) {
             self.lifetimes.forgo(handle, counted);
         }
         if self.topics.get(self.part(handle).topic).deleted_ns == 0 {
-            self.moved_records -= counted;
+            *(if is_cold { &mut self.cold_records } else { &mut self.moved_records }) -= counted;
         }
         self.account(handle, span, live);
         self.note_low(handle);
@@ -198,8 +232,15 @@ impl Log {
             disk.lows.insert(handle);
         }
         let part = &mut self.parts[handle as usize];
-        if part.moved.records == 0 {
+        let passed = part.cold.take_if(|cold| cold.end <= part.low);
+        if part.moved.records == 0 && part.cold.is_none() {
             part.moved.expired = 0;
+        }
+        if let Some(cold) = passed {
+            part.bytes -= cold.held.bytes;
+            if self.topics.get(self.part(handle).topic).deleted_ns == 0 {
+                self.cold_records -= cold.held.records;
+            }
         }
     }
 
@@ -224,6 +265,7 @@ impl Log {
         for handle in handles {
             disk.lows.remove(&handle);
             self.parts[handle as usize].moved = super::partition::Moved::default();
+            self.parts[handle as usize].cold = None;
         }
         disk.forgotten.push(id);
     }
@@ -273,22 +315,4 @@ impl Log {
         }
         Ok(Some(last))
     }
-}
-
-/// Adds what lies on disk alone from now on to a partition's figures.
-pub(super) fn add_moved(
-    part: &mut super::partition::Partition,
-    live: u64,
-    expired: u64,
-    bytes: u64,
-    append_ns: i64,
-) {
-    let moved = &mut part.moved;
-    if moved.records == 0 {
-        moved.oldest_ns = append_ns;
-    }
-    moved.records += live;
-    moved.expired += expired;
-    moved.bytes += bytes;
-    moved.newest_ns = append_ns;
 }

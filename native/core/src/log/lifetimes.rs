@@ -34,7 +34,7 @@ pub(super) struct Lifetimes {
     due: BTreeSet<(i64, u32, u64)>,
     /// Records from the low offset of a partition on that are over, by handle.
     over: HashMap<u32, u64>,
-    /// Records that left memory for the disk: when they are over, in whole seconds, and how many of which partition.
+    /// Records that left memory for the disk or the cloud: when they are over, in whole seconds, and how many of which partition.
     moved: BTreeMap<(i64, u32), u64>,
     /// Of these, records that retention took first, by handle: their dates say nothing any more.
     forgone: HashMap<u32, u64>,
@@ -57,14 +57,14 @@ impl Lifetimes {
         }
     }
 
-    /// Records on disk that have dates went before their time.
+    /// Records on disk or in the cloud that have dates went before their time.
     pub(super) fn forgo(&mut self, handle: u32, count: u64) {
         if count > 0 {
             *self.forgone.entry(handle).or_default() += count;
         }
     }
 
-    /// So many records on disk are over at this time.
+    /// So many records on disk or in the cloud are over at this time.
     pub(super) fn add_date(&mut self, handle: u32, expiry_ns: i64, count: u64) {
         let second_ns =
             expiry_ns.saturating_add(SECOND_NS - 1).div_euclid(SECOND_NS).saturating_mul(SECOND_NS);
@@ -277,7 +277,7 @@ impl Log {
         }
     }
 
-    /// Counts out what is over by now of what lies on disk.
+    /// Counts out what is over by now of what lies on disk or in the cloud.
     fn expire_moved(&mut self, now_ns: i64) {
         let later = self.lifetimes.moved.split_off(&(now_ns + 1, 0));
         let over = std::mem::replace(&mut self.lifetimes.moved, later);
@@ -290,7 +290,7 @@ impl Log {
                     self.lifetimes.forgone.remove(&handle);
                 }
             }
-            let count = self.expire_on_disk(handle, count - forgone);
+            let count = self.expire_moved_out(handle, count - forgone);
             self.lifetimes.add_over(handle, count);
             self.counters.expired_records += count;
             if self.topics.get(self.parts[handle as usize].topic).deleted_ns != 0 {

@@ -5,6 +5,7 @@
 //! partition within a tick shares a batch; nothing is visible before its batch is sealed; at the bound the oldest
 //! bytes go first, and a topic with `discard=new` refuses instead. Formats: `docs/design/log-format.md`.
 
+mod cold;
 pub mod dedup;
 pub mod durable;
 pub mod partition;
@@ -18,9 +19,10 @@ mod restore;
 mod retain;
 
 pub use append::{BatchReceipt, Expect, NewRecord, Options, Receipt};
+pub use cold::ColdRange;
 pub use keep::Overdue;
 pub use read::{Batch, Found, Start};
-pub use restore::{StoredBatch, TopicRecord, LOST_TAIL_OFFSETS};
+pub use restore::{StoredBatch, TopicRecord, LOST_TAIL_OFFSETS, MANIFESTS_ID};
 
 use crate::batch::Builder;
 use crate::ids;
@@ -120,6 +122,11 @@ pub struct Log {
     hidden_records: u64,
     /// Records of live topics that can be read from disk alone.
     moved_records: u64,
+    /// Records of live topics that can be read from the cloud alone.
+    cold_records: u64,
+    has_cloud: bool,
+    /// Where the next look for what retention no longer covers begins: index into `retained`, partition.
+    overdue_from: (usize, usize),
     lifetimes: lifetimes::Lifetimes,
     last_ns: i64,
     /// Time of the newest append.
@@ -152,6 +159,9 @@ impl Log {
             pinned_bytes: 0,
             hidden_records: 0,
             moved_records: 0,
+            cold_records: 0,
+            has_cloud: false,
+            overdue_from: (0, 0),
             lifetimes: lifetimes::Lifetimes::default(),
             last_ns: 0,
             appended_ns: 0,
@@ -350,7 +360,9 @@ impl Log {
             self.pinned_bytes -= self.held_bytes(index);
         }
         self.hidden_records += self.readable_of(index);
-        self.moved_records -= self.moved_of(index);
+        let (moved, cold) = self.moved_of(index);
+        self.moved_records -= moved;
+        self.cold_records -= cold;
         self.topics.hide(index, now_ns);
         self.record_topic(index, now_ns);
         self.hidden.push(index);
@@ -368,7 +380,9 @@ impl Log {
         let index = self.hidden.remove(at);
         self.record_topic(index, self.last_ns);
         self.hidden_records -= self.readable_of(index);
-        self.moved_records += self.moved_of(index);
+        let (moved, cold) = self.moved_of(index);
+        self.moved_records += moved;
+        self.cold_records += cold;
         if self.is_pinned(index) {
             self.trim(index, self.pinned_bytes_max().saturating_sub(self.pinned_bytes));
             self.pinned_bytes += self.held_bytes(index);
@@ -399,8 +413,10 @@ impl Log {
         self.topics.get(topic).parts.as_slice().iter().map(|p| self.readable(*p)).sum()
     }
 
-    fn moved_of(&self, topic: u32) -> u64 {
-        self.topics.get(topic).parts.as_slice().iter().map(|p| self.parts[*p as usize].moved.records).sum()
+    /// Records of a topic on disk alone and in the cloud alone.
+    fn moved_of(&self, topic: u32) -> (u64, u64) {
+        let parts = || self.topics.get(topic).parts.as_slice().iter().map(|p| &self.parts[*p as usize]);
+        (parts().map(|p| p.moved.records).sum(), parts().map(|p| p.in_cloud().records).sum())
     }
 
     fn wake_all(&mut self, topic: u32) {

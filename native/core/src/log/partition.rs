@@ -136,7 +136,7 @@ impl Index {
 /// No pending batch in this tick.
 pub const NOT_PENDING: u32 = u32::MAX;
 
-/// What of a partition lies on disk alone.
+/// What of a partition lies on disk alone, or in the cloud alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moved {
     /// Records that can be read.
@@ -149,6 +149,36 @@ pub struct Moved {
     pub oldest_ns: i64,
     /// Append time of the newest batch.
     pub newest_ns: i64,
+}
+
+impl Moved {
+    /// Adds what lies in this tier alone from now on, with its earliest and its latest append time.
+    pub(super) fn add(&mut self, records: u64, expired: u64, bytes: u64, times: (i64, i64)) {
+        if self.records == 0 {
+            self.oldest_ns = times.0;
+        }
+        self.records += records;
+        self.expired += expired;
+        self.bytes += bytes;
+        self.newest_ns = times.1;
+    }
+
+    /// So many more records are over, as many as there are; gives how many, and the bytes of a tier that is empty by that.
+    pub(super) fn expire(&mut self, count: u64) -> (u64, u64) {
+        let count = count.min(self.records);
+        self.records -= count;
+        self.expired += count;
+        (count, if self.records == 0 { std::mem::take(&mut self.bytes) } else { 0 })
+    }
+}
+
+/// What of a partition lies in the cloud alone: all of it up to an offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cold {
+    /// How much it is.
+    pub held: Moved,
+    /// Offset after the last record there; above the low offset.
+    pub end: u64,
 }
 
 /// State of one partition. Kept small: there are as many as topics.
@@ -169,10 +199,12 @@ pub struct Partition {
     pub end: u64,
     /// Offset after the last record that readers may see: it has reached the topic's level.
     pub visible: u64,
-    /// Bytes of its batches in memory and on disk, envelopes included.
+    /// Bytes of its batches in all tiers, envelopes included.
     pub bytes: u64,
-    /// What of that memory has let go.
+    /// What of that is on disk alone.
     pub moved: Moved,
+    /// What of that is in the cloud alone; most partitions have nothing there.
+    pub cold: Option<Box<Cold>>,
     /// Its batches in the ring.
     pub index: Index,
     /// Producers with sequences, made at first need.
@@ -180,7 +212,19 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// First offset that memory holds; what lies below it is on disk, if it is retained.
+    /// Offset after what is in the cloud alone; 0 when nothing is.
+    #[must_use]
+    pub fn cold_end(&self) -> u64 {
+        self.cold.as_ref().map_or(0, |cold| cold.end)
+    }
+
+    /// What is in the cloud alone.
+    #[must_use]
+    pub fn in_cloud(&self) -> Moved {
+        self.cold.as_ref().map_or_else(Moved::default, |cold| cold.held)
+    }
+
+    /// First offset that memory holds; what lies below it is on disk or in the cloud, if it is retained.
     #[must_use]
     pub fn memory_low(&self) -> u64 {
         self.index.get(0).map_or(self.end, |e| e.base.max(self.low))
@@ -200,6 +244,7 @@ impl Partition {
             visible: 0,
             bytes: 0,
             moved: Moved::default(),
+            cold: None,
             index: Index::Empty,
             producers: None,
         }

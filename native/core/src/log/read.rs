@@ -194,11 +194,9 @@ impl Log {
     /// Oldest and newest append time of a partition, ns since the Unix epoch.
     #[must_use]
     pub fn time_range(&self, handle: u32) -> Option<(i64, i64)> {
-        let moved = &self.part(handle).moved;
-        let memory = self.memory_times(handle);
-        if moved.records == 0 {
-            return memory;
-        }
-        Some((moved.oldest_ns, memory.map_or(moved.newest_ns, |(_, newest)| newest)))
+        let part = self.part(handle);
+        let left = [part.in_cloud(), part.moved].into_iter().filter(|held| held.records > 0);
+        let left = left.map(|held| (held.oldest_ns, held.newest_ns));
+        left.chain(self.memory_times(handle)).reduce(|(oldest, _), (_, newest)| (oldest, newest))
     }
 }

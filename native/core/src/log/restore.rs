@@ -2,7 +2,6 @@
 
 use super::append::seconds;
 use super::durable::Level;
-use super::keep::add_moved;
 use super::topics::{Config, Parts, Topic};
 use super::Log;
 use crate::batch::{Builder, Record};
@@ -284,7 +283,7 @@ impl Log {
     pub fn restore_batch(&mut self, batch: &StoredBatch) {
         self.last_ns = self.last_ns.max(batch.append_ns);
         let Some(disk) = &mut self.disk else { return };
-        let end = batch.base + u64::from(batch.records);
+        let end = batch.end();
         if let Some(next) = disk.internal_offset(batch.topic_id, batch.partition) {
             *next = (*next).max(end);
             return;
@@ -295,22 +294,19 @@ impl Log {
             disk.nameless.get_or_insert(batch.topic_id);
             return;
         };
-        if disk.newest_lsn.len() <= handle as usize {
-            disk.newest_lsn.resize(handle as usize + 1, 0);
-        }
-        let newest = &mut disk.newest_lsn[handle as usize];
-        *newest = (*newest).max(batch.end_lsn);
+        disk.note_newest(handle, batch.end_lsn);
         let part = &mut self.parts[handle as usize];
-        if end <= part.low {
+        // What lies below the low offset, or was found in the cloud, too.
+        let start = batch.base.max(part.end);
+        if end <= start {
             return;
         }
         // Offsets that no batch has: cut away when their records were over, lost, or damaged.
-        let gap = batch.base.saturating_sub(part.end.max(part.low));
-        let live = end - batch.base.max(part.low);
-        part.end = part.end.max(end);
+        let (gap, live) = (start - part.end, end - start);
+        part.end = end;
         part.visible = part.end;
         part.bytes += u64::from(batch.length);
-        add_moved(part, live, 0, u64::from(batch.length), batch.append_ns);
+        part.moved.add(live, 0, u64::from(batch.length), (batch.append_ns, batch.append_ns));
         self.lifetimes.add_over(handle, gap);
         self.counters.restored_records += live;
         let topic = self.topics.get(self.part(handle).topic);
@@ -403,6 +399,14 @@ pub struct StoredBatch {
     pub append_ns: i64,
     /// Log position after it.
     pub end_lsn: u64,
+}
+
+impl StoredBatch {
+    /// Offset after its last record.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.base.saturating_add(u64::from(self.records))
+    }
 }
 
 /// How far above the end of the log a partition goes on whose shown records a crash may have taken.

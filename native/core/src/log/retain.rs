@@ -114,8 +114,8 @@ impl Log {
         let Some(config) = self.topics.get(topic).config.as_deref() else { return };
         let (age, bytes_max, count_max) =
             (config.retention_age_s, config.retention_bytes, config.retention_count);
-        if self.part(handle).moved.records > 0 {
-            return; // the oldest lies on disk: `Log::overdue` has it looked up there
+        if self.part(handle).moved.records > 0 || self.part(handle).in_cloud().records > 0 {
+            return; // the oldest lies on disk or in the cloud: `Log::overdue` has it looked up there
         }
         let pinned = self.is_pinned(topic);
         let kept_from = if count_max > 0 { self.part(handle).end.saturating_sub(count_max) } else { 0 };
