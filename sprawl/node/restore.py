@@ -37,7 +37,14 @@ def restore_directory(
     Raises StartError for a path that cannot be had, and what reading the bucket raises.
     """
     is_made = not Path(path).exists()
-    directory = new_directory(path, bind_port, node_id, version, lambda: node_id_of(os.urandom(16)))
+    directory = new_directory(
+        path,
+        bind_port,
+        node_id,
+        version,
+        lambda: node_id_of(os.urandom(16)),
+        cluster_id=bucket.cluster_id,
+    )
     with directory:
         try:
             # From here on a start misses the log, until the whole one has its place.

@@ -8,7 +8,7 @@ from pathlib import Path
 from sprawl._native import SegmentManifest, build_segments, snapshot_pack
 from tests.models import segment
 
-CLUSTER = "7c0ffee"
+CLUSTER = "7c0ffee0000000000000000000000000"
 HISTORY = "00112233445566778899aabbccddeeff"
 DAY_NS = 86_400 * 1_000_000_000
 

@@ -7,7 +7,6 @@ Source: docs/design/cloud.md.
 """
 
 import re
-import struct
 from collections.abc import Iterator
 from typing import Final
 
@@ -16,18 +15,13 @@ import msgspec
 from sprawl.clock import Clock
 from sprawl.errors import ObjectDamaged, StoreRefused
 from sprawl.limits import BUCKET_CALL_TIMEOUT_S, BUCKET_PIECE_BYTES, OBJECTS_PAGE_MAX
+from sprawl.log.cloud.layout import HISTORY_KEY, MANIFESTS_PREFIX, ROOT_PREFIX, cluster_prefix
 from sprawl.log.cloud.objects import Deadline, ObjectInfo, ObjectStore
 
-PREFIX: Final = "sprawl"
-DATA: Final = "data/"
-MANIFESTS: Final = "_sprawl/manifest/"
-TOPICS: Final = "_sprawl/topics/"
-HISTORY: Final = "_sprawl/history"
-SEGMENT_SUFFIX: Final = ".parquet"
-
-_NAME: Final = re.compile(r"day=\d{4}-\d\d-\d\d/(?P<cover>[0-9a-f]{32})-(?P<part>\d{4})")
-_CLUSTER_ID: Final = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
-_VALUE_LENGTH: Final = struct.Struct("<I")
+_MANIFEST: Final = re.compile(
+    MANIFESTS_PREFIX + r"day=\d{4}-\d\d-\d\d/(?P<cover>[0-9a-f]{32})-(?P<part>\d{4})"
+)
+_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 # The character that follows "/": above every key below a prefix, below every other prefix.
 _BEHIND: Final = "0"
 
@@ -42,12 +36,12 @@ class History(msgspec.Struct, forbid_unknown_fields=True):
 
 def clusters(store: ObjectStore, clock: Clock) -> Iterator[str]:
     """Ids of the clusters that have objects in the bucket."""
-    after = f"{PREFIX}/"
-    while found := store.page(f"{PREFIX}/", _deadline(clock), after=after, limit=1):
+    after = ROOT_PREFIX
+    while found := store.page(ROOT_PREFIX, _deadline(clock), after=after, limit=1):
         cluster_id = found[0].key.split("/")[1]
-        if _CLUSTER_ID.fullmatch(cluster_id):  # else it is not ours
+        if _ID.fullmatch(cluster_id):  # else it is not ours
             yield cluster_id
-        after = f"{PREFIX}/{cluster_id}{_BEHIND}"
+        after = f"{ROOT_PREFIX}{cluster_id}{_BEHIND}"
 
 
 def choose_cluster(store: ObjectStore, clock: Clock, asked: str, shown: str) -> str:
@@ -60,7 +54,7 @@ def choose_cluster(store: ObjectStore, clock: Clock, asked: str, shown: str) -> 
         held = f"it has {named}" if found else "it has none"
         raise StoreRefused(f"{shown} has no cluster {asked}; {held}")
     if not found:
-        raise StoreRefused(f"{shown} has no cluster: nothing lies below {PREFIX}/")
+        raise StoreRefused(f"{shown} has no cluster: nothing lies below {ROOT_PREFIX}")
     if len(found) > 1:
         raise StoreRefused(f"{shown} has {len(found)} clusters, name one of them: {named}")
     return found[0]
@@ -73,7 +67,7 @@ class Bucket:
         self.cluster_id: Final = cluster_id
         self._store = store
         self._clock = clock
-        self._top = f"{PREFIX}/{cluster_id}/"
+        self._top = cluster_prefix(cluster_id)
 
     def objects(self, prefix: str) -> Iterator[ObjectInfo]:
         """The objects below a prefix, in the order of their keys."""
@@ -108,41 +102,22 @@ class Bucket:
     def history(self) -> History:
         """Whose messages these are; ObjectNotFound, or ObjectDamaged when it does not say so."""
         try:
-            found = msgspec.json.decode(self.read(HISTORY), type=History)
+            found = msgspec.json.decode(self.read(HISTORY_KEY), type=History)
         except msgspec.MsgspecError as error:
-            raise ObjectDamaged(f"{HISTORY} cannot be read: {error}") from error
-        if found.version != 1 or not re.fullmatch(r"[0-9a-f]{32}", found.history):
-            raise ObjectDamaged(f"{HISTORY} is not of version 1")
+            raise ObjectDamaged(f"{HISTORY_KEY} cannot be read: {error}") from error
+        if found.version != 1 or not _ID.fullmatch(found.history):
+            raise ObjectDamaged(f"{HISTORY_KEY} is not of version 1")
         if found.cluster_id != self.cluster_id:
             raise ObjectDamaged(
-                f"{HISTORY} is of cluster {found.cluster_id}, its place of {self.cluster_id}"
+                f"{HISTORY_KEY} is of cluster {found.cluster_id}, its place of {self.cluster_id}"
             )
         return found
 
 
 def build_of(key: str) -> tuple[str, int] | None:
-    """Cover and part that a key of data or of a manifest copy names; None when it names none."""
-    name = key.removeprefix(DATA).removeprefix(MANIFESTS).removesuffix(SEGMENT_SUFFIX)
-    match = _NAME.fullmatch(name)
+    """Cover and part that the key of a manifest copy names; None when it is none."""
+    match = _MANIFEST.fullmatch(key)
     return None if match is None else (match["cover"], int(match["part"]))
-
-
-def manifest_key(data_key: str) -> str:
-    """Key of the copy of the manifest of a segment."""
-    return MANIFESTS + data_key.removeprefix(DATA).removesuffix(SEGMENT_SUFFIX)
-
-
-def snapshot_values(key: str, data: bytes) -> Iterator[bytes]:
-    """The snapshot values in a copy of topic configurations; ObjectDamaged when it is cut short."""
-    at = 0
-    while at < len(data):
-        end = at + _VALUE_LENGTH.size
-        if end <= len(data):
-            end += _VALUE_LENGTH.unpack_from(data, at)[0]
-        if end > len(data):
-            raise ObjectDamaged(f"{key} ends inside a value")
-        yield data[at + _VALUE_LENGTH.size : end]
-        at = end
 
 
 def _deadline(clock: Clock) -> Deadline:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from sprawl.clock import SECOND_NS, Clock
 from sprawl.errors import InvalidRequest, NotAvailable, ObjectNotFound, SprawlError
 from sprawl.limits import BUCKET_CALL_TIMEOUT_S, OBJECTS_PAGE_MAX, QUERY_ROWS_COUNT
-from sprawl.log.cloud.bucket import DATA, PREFIX, SEGMENT_SUFFIX
+from sprawl.log.cloud.layout import DATA_PREFIX, cluster_prefix
 from sprawl.log.cloud.objects import Deadline, ObjectInfo, ObjectStore
 
 _SCHEME: Final = "sprawl"
@@ -51,7 +51,7 @@ def query(store: ObjectStore, cluster_id: str, sql: str, clock: Clock) -> Iterat
         raise NotAvailable(_MISSING, code="not_available") from error
     del fsspec, pytz  # DuckDB imports them itself, and says less when they are missing
     files = _Files(store, clock)
-    data = f"{PREFIX}/{cluster_id}/{DATA}"
+    data = cluster_prefix(cluster_id) + DATA_PREFIX
     if not files.list(data, limit=1):
         raise ObjectNotFound(f"cluster {cluster_id} has no segment yet")
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
@@ -70,7 +70,7 @@ def _prepare(connection: Any, folder: str, files: "_Files", data: str) -> None:
         f"set temp_directory = '{folder}'; set timezone = 'UTC';"
         "set autoinstall_known_extensions = false; set autoload_known_extensions = false;"
     )
-    path = f"{_SCHEME}://{data}*/*{SEGMENT_SUFFIX}"
+    path = f"{_SCHEME}://{data}*/*.parquet"
     connection.read_parquet(path, hive_partitioning=True).create_view("messages")
 
 

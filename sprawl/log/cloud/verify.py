@@ -20,22 +20,25 @@ from sprawl._native import SegmentManifest, snapshot_entries, topic_id_text
 from sprawl.errors import LogDamaged, ObjectDamaged, ObjectNotFound
 from sprawl.limits import MANIFEST_BYTES_MAX
 from sprawl.log.cloud.bucket import (
-    DATA,
-    HISTORY,
-    MANIFESTS,
-    TOPICS,
     Bucket,
     build_of,
+)
+from sprawl.log.cloud.layout import (
+    DATA_PREFIX,
+    HISTORY_KEY,
+    MANIFESTS_PREFIX,
+    TOPICS_PREFIX,
     manifest_key,
-    snapshot_values,
+    unpack_values,
 )
 
 _PLACE: Final = struct.Struct(">QH")
 _OFFSET: Final = struct.Struct(">Q")
 _TABLES: Final = """
     create table parts (cover text, part integer, parts integer, covers blob, key text);
-    create index by_key on parts (key);
+    create table copies (key text primary key) without rowid;
     create table ranges (place blob, first blob, last blob, key text);
+    create table finished (cover text primary key) without rowid;
     create table topics (id blob primary key) without rowid;
 """
 
@@ -45,7 +48,11 @@ Fault = Callable[[str, str], None]
 
 @dataclass(slots=True)
 class Verified:
-    """What was looked at; ``unnamed_objects`` have no manifest, as after a move that did not end."""
+    """What was looked at.
+
+    ``unfinished_builds`` and ``unnamed_objects`` (without a manifest) are of moves that go on or did
+    not end; ``removed_segments`` held nothing that could be read any more.
+    """
 
     cluster_id: str
     history: str = ""
@@ -55,6 +62,8 @@ class Verified:
     bytes: int = 0
     partitions: int = 0
     topics: int = 0
+    unfinished_builds: int = 0
+    removed_segments: int = 0
     unnamed_objects: int = 0
     faults: int = 0
     oldest_ns: int = 0
@@ -71,7 +80,7 @@ def verify(bucket: Bucket, fault: Fault) -> Verified:
 
     with closing(_Ledger()) as ledger:
         found.history = _history(bucket, tell)
-        for key, manifest in _manifests(bucket, tell):
+        for key, manifest in _manifests(bucket, ledger, tell):
             ledger.add(key, manifest)
             _count(found, manifest)
             for why in _object_faults(bucket, manifest):
@@ -79,9 +88,9 @@ def verify(bucket: Bucket, fault: Fault) -> Verified:
         _topics(bucket, ledger, tell)
         for key, why in ledger.faults():
             tell(key, why)
-        for info in bucket.objects(DATA):
-            found.unnamed_objects += not ledger.has(manifest_key(info.key))
+        found.unnamed_objects = _unnamed(bucket, ledger, tell)
         found.builds, found.partitions, found.topics = ledger.counts()
+        found.unfinished_builds, found.removed_segments = ledger.missing()
     return found
 
 
@@ -89,23 +98,27 @@ def _history(bucket: Bucket, tell: Fault) -> str:
     try:
         return bucket.history().history
     except (ObjectNotFound, ObjectDamaged) as error:
-        tell(HISTORY, error.detail)
+        tell(HISTORY_KEY, error.detail)
         return ""
 
 
-def _manifests(bucket: Bucket, tell: Fault) -> Iterator[tuple[str, SegmentManifest]]:
-    for info in bucket.objects(MANIFESTS):
+def _manifests(
+    bucket: Bucket, ledger: "_Ledger", tell: Fault
+) -> Iterator[tuple[str, SegmentManifest]]:
+    for info in bucket.objects(MANIFESTS_PREFIX):
         if build_of(info.key) is None:
             continue  # not ours
+        ledger.note(info.key)
         if info.size_bytes > MANIFEST_BYTES_MAX:
             tell(info.key, f"{info.size_bytes} bytes exceed {MANIFEST_BYTES_MAX}")
             continue
         try:
             manifest = SegmentManifest(bucket.read(info.key))
-        except (LogDamaged, ObjectNotFound) as error:
+            is_its_own = manifest_key(manifest.key) == info.key
+        except (LogDamaged, ObjectDamaged, ObjectNotFound) as error:
             tell(info.key, error.detail)
             continue
-        if manifest_key(manifest.key) != info.key:
+        if not is_its_own:
             tell(info.key, f"it describes {manifest.key}")
             continue
         yield info.key, manifest
@@ -164,12 +177,32 @@ class _Sums:
 
 
 def _topics(bucket: Bucket, ledger: "_Ledger", tell: Fault) -> None:
-    for info in bucket.objects(TOPICS):
+    for info in bucket.objects(TOPICS_PREFIX):
+        ledger.finish(info.key.rpartition("/")[2])
         try:
-            for value in snapshot_values(info.key, bucket.read(info.key)):
+            for value in unpack_values(bucket.read(info.key)):
                 ledger.add_topics(key for key, _ in snapshot_entries(value))
         except (LogDamaged, ObjectDamaged, ObjectNotFound) as error:
             tell(info.key, error.detail)
+
+
+def _unnamed(bucket: Bucket, ledger: "_Ledger", tell: Fault) -> int:
+    """Tells of the segments of whole builds that have no manifest; how many others have none."""
+    count = 0
+    for info in bucket.objects(DATA_PREFIX):
+        try:
+            key = manifest_key(info.key)
+        except ObjectDamaged:
+            count += 1  # not ours
+            continue
+        if ledger.has(key):
+            continue
+        cover, _ = build_of(key) or ("", 0)
+        if ledger.is_finished(cover):
+            tell(info.key, "its build is whole, and it has no manifest")
+        else:
+            count += 1
+    return count
 
 
 class _Ledger:
@@ -205,9 +238,22 @@ class _Ledger:
             "insert or ignore into topics values (?)", ((key,) for key in keys)
         )
 
+    def finish(self, cover: str) -> None:
+        """Notes that a build was put whole."""
+        self._database.execute("insert or ignore into finished values (?)", (cover,))
+
+    def is_finished(self, cover: str) -> bool:
+        """Whether a build was put whole."""
+        found = self._database.execute("select 1 from finished where cover = ?", (cover,))
+        return found.fetchone() is not None
+
+    def note(self, key: str) -> None:
+        """Notes that there is a copy of a manifest."""
+        self._database.execute("insert or ignore into copies values (?)", (key,))
+
     def has(self, key: str) -> bool:
-        """Whether a manifest of this key was taken in."""
-        found = self._database.execute("select 1 from parts where key = ?", (key,))
+        """Whether there is a copy of a manifest under this key, sound or not."""
+        found = self._database.execute("select 1 from copies where key = ?", (key,))
         return found.fetchone() is not None
 
     def counts(self) -> tuple[int, int, int]:
@@ -218,6 +264,16 @@ class _Ledger:
         ).fetchone()
         return builds, partitions, topics
 
+    def missing(self) -> tuple[int, int]:
+        """Builds that were not put whole, and segments that others have no more."""
+        unfinished, removed = self._database.execute(
+            "select count(*) filter (where not is_whole),"
+            " coalesce(sum(parts - count) filter (where is_whole), 0) from"
+            " (select cover in (select cover from finished) as is_whole, max(parts) as parts,"
+            " count(distinct part) as count from parts group by cover)"
+        ).fetchone()
+        return unfinished, removed
+
     def faults(self) -> Iterator[tuple[str, str]]:
         """What does not fit together."""
         yield from self._builds()
@@ -225,14 +281,11 @@ class _Ledger:
         yield from self._nameless()
 
     def _builds(self) -> Iterator[tuple[str, str]]:
-        for key, count, parts, parts_min, covers in self._database.execute(
-            "select min(key), count(distinct part), max(parts), min(parts),"
-            " count(distinct covers) from parts group by cover order by 1"
+        for (key,) in self._database.execute(
+            "select min(key) from parts group by cover"
+            " having count(distinct parts) > 1 or count(distinct covers) > 1 order by 1"
         ):
-            if parts != parts_min or covers != 1:
-                yield key, "the manifests of its build contradict each other"
-            elif count != parts:
-                yield key, f"its build has {count} of {parts} segments: what it covers is not whole"
+            yield key, "the manifests of its build contradict each other"
 
     def _overlaps(self) -> Iterator[tuple[str, str]]:
         place, end, before = b"", b"", ""
@@ -252,7 +305,8 @@ class _Ledger:
     def _nameless(self) -> Iterator[tuple[str, str]]:
         for topic, key in self._database.execute(
             "select substr(place, 1, 8) as topic, min(key) from ranges"
-            " where topic not in (select id from topics) group by topic"
+            " where topic not in (select id from topics)"
+            " and substr(key, -37, 32) in (select cover from finished) group by topic"
         ):
             name = topic_id_text(int.from_bytes(topic, "big"))
             yield key, f"no copy of topic configurations has topic id {name}"

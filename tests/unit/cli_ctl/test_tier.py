@@ -73,7 +73,7 @@ def test_verify_names_each_fault_and_ends_with_1(tmp_path: Path) -> None:
         (["--from", "s3://x"], 2, "needs an endpoint: set MINIO_ENDPOINT"),
         (["--from", "s3://messages", "--s3-endpoint", "http://127.0.0.1:1"], 2, "needs keys: set "),
         (["--from", "file:///x/A"], 2, "bucket 'A': 3 to 63 lowercase letters"),
-        (["--from", "{url}", "--cluster", "nobody"], 1, "has no cluster nobody; it has 7c0ffee"),
+        (["--from", "{url}", "--cluster", "nobody"], 1, "has no cluster nobody; it has 7c0ffee0"),
         (["--from", "{url}-2"], 1, "has no cluster: nothing lies below sprawl/"),
     ],
 )

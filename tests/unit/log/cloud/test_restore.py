@@ -12,7 +12,7 @@ import pytest
 from sprawl._native import SegmentManifest
 from sprawl.clock import SystemClock
 from sprawl.errors import ObjectDamaged, ObjectNotFound, StartError
-from sprawl.limits import LOST_SEQUENCES, SLOTS_COUNT
+from sprawl.limits import LOST_SEQUENCES, MANIFEST_PIECE_BYTES, SLOTS_COUNT
 from sprawl.log.cloud import restore as module
 from sprawl.log.cloud.bucket import Bucket
 from sprawl.log.cloud.folder import FolderStore
@@ -67,6 +67,7 @@ def test_the_directory_is_one_that_a_node_starts_on(tmp_path: Path) -> None:
         identity = directory.identity
         assert directory.path == tmp_path / "data" and directory.was_clean
         assert (identity.boot_counter, identity.log_start) == (2, 1)
+        assert identity.cluster_id == CLUSTER
         assert identity.node_id != "other" and directory.warnings == ()
 
 
@@ -80,7 +81,7 @@ def test_all_states_are_those_of_the_bucket(tmp_path: Path) -> None:
     lows = {k: number(b"low:", v) for k, v in named(found, b"low:").items()}
     assert lows == {struct.pack(">QH", topic_id, 3): 10 for topic_id in slots}
     covered = {struct.pack(">H", s): 10 + (t == SIZES) for t, s in slots.items()}
-    covers = {k: int.from_bytes(v, "little") for k, v in named(found, b"cover:").items()}
+    covers = {k: number(b"cover:", v) for k, v in named(found, b"cover:").items()}
     assert covers == covered
     sequences = {k: number(b"slot:", v) for k, v in named(found, b"slot:").items()}
     assert len(sequences) == SLOTS_COUNT
@@ -97,7 +98,7 @@ def test_the_pieces_are_those_of_the_manifests(tmp_path: Path) -> None:
     for copy in made.top.glob("_sprawl/manifest/*/*"):
         manifest = SegmentManifest(copy.read_bytes())
         last = {slot: last for slot, _, _, last in manifest.covers}
-        for slot, parts in manifest.slots(32 * 1024):
+        for slot, parts in manifest.slots(MANIFEST_PIECE_BYTES):
             for at, part in enumerate(parts):
                 key = struct.pack(">HQHH", slot, last[slot], manifest.part[0], at)
                 expected[key] = bytes(8) + part
@@ -123,14 +124,31 @@ def test_the_newest_configuration_counts(tmp_path: Path) -> None:
     assert set(topics) == {SIZES.to_bytes(8, "big"), ORDERS.to_bytes(8, "big")}
 
 
-def test_a_build_that_lacks_a_part_counts_for_nothing(tmp_path: Path) -> None:
+def test_a_build_that_was_not_put_whole_counts_for_nothing(tmp_path: Path) -> None:
     made = filled(tmp_path)
-    next(made.top.glob("_sprawl/manifest/*/*-0001")).unlink()
+    (part,) = made.top.glob("_sprawl/manifest/*/*-0001")
+    cover = part.name.partition("-")[0]
+    next(made.top.glob(f"_sprawl/topics/*/{cover}")).unlink()
     found, _ = restored(made, tmp_path / "data")
     assert (found.segments, found.records, found.unfinished_builds) == (1, 18, 1)
     assert found.newest_ns == segment.APPEND_NS + 5
-    covers = named(states(tmp_path / "data"), b"cover:").values()
-    assert {int.from_bytes(cover, "little") for cover in covers} == {4, 5}
+    assert covers_of(states(tmp_path / "data")) == {4, 5}
+
+
+def test_a_segment_of_a_whole_build_may_be_gone(tmp_path: Path) -> None:
+    made = filled(tmp_path)
+    (part,) = made.top.glob("_sprawl/manifest/*/*-0001")
+    gone = SegmentManifest(part.read_bytes())
+    part.unlink()
+    (made.top / gone.key).unlink()
+    found, _ = restored(made, tmp_path / "data")
+    assert (found.segments, found.records) == (2, 36 - gone.records)
+    assert found.unfinished_builds == 0
+    assert covers_of(states(tmp_path / "data")) == {10, 11}
+
+
+def covers_of(found: dict[bytes, bytes]) -> set[int]:
+    return {number(b"cover:", cover) for cover in named(found, b"cover:").values()}
 
 
 def test_many_states_are_put_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,15 +205,15 @@ def test_no_node_starts_on_a_restore_that_goes_on_or_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, path, copy = filled(tmp_path), tmp_path / "data", tmp_path / "copy"
-    put_topics = module._put_topics
+    topics = module._topics
 
-    def and_a_node_starts(*arguments: object) -> int:
+    def and_a_node_starts(*arguments: object) -> object:
         with pytest.raises(StartError, match=f"is in use by process {os.getpid()}"):
             open_directory(str(path), 7946, "", "1", lambda: "n")
         shutil.copytree(path, copy)  # what a kill would leave here
-        return put_topics(*arguments)  # type: ignore[arg-type]
+        return topics(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "_put_topics", and_a_node_starts)
+    monkeypatch.setattr(module, "_topics", and_a_node_starts)
     restored(made, path)
     assert sorted(entry.name for entry in path.iterdir()) == ["LOCK", "log", "node.json"]
     with open_directory(str(copy), 7946, "", "1", lambda: "n") as directory:

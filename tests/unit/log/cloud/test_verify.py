@@ -23,6 +23,8 @@ from tests.models.bucket import (
     topics_copy,
 )
 
+FIRST, OTHER = "0" * 32, "f" * 32
+
 
 def store_of(made: FolderBucket) -> FolderStore:
     return FolderStore(parse_place(made.endpoint, bucket=made.name, region=""))
@@ -55,6 +57,7 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
+RENAMED = f"_sprawl/manifest/day=2023-11-14/{'0' * 32}-0000"
 Damage = Callable[[FolderBucket, Path, Path], None]
 
 
@@ -75,7 +78,7 @@ Damage = Callable[[FolderBucket, Path, Path], None]
         ),
         (lambda _, __, copy: flip(copy, 30), "does not hold in"),
         (lambda _, __, copy: copy.write_bytes(b""), "ends early"),
-        (lambda _, __, copy: copy.rename(copy.with_name(f"{'0' * 32}-0000")), "it describes data/"),
+        (lambda _, __, copy: copy.rename(copy.with_name(Path(RENAMED).name)), "it describes data/"),
         (lambda made, *_: (made.top / "_sprawl/history").unlink(), "no object "),
         (lambda made, *_: made.put("_sprawl/history", b"{}"), "cannot be read"),
     ],
@@ -86,7 +89,12 @@ def test_damage_is_named(tmp_path: Path, damage: Damage, said: str) -> None:
     damage(made, made.top / manifest.key, made.top / copy_of(manifest))
     _, faults = verified(made)
     assert any(said in why for _, why in faults), faults
-    assert len({key for key, _ in faults}) == 1
+    assert {key for key, _ in faults} <= {
+        manifest.key,
+        copy_of(manifest),
+        "_sprawl/history",
+        RENAMED,
+    }
 
 
 def test_pieces_of_any_size_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,14 +107,36 @@ def test_pieces_of_any_size_give_the_same(tmp_path: Path, monkeypatch: pytest.Mo
         assert verified(made)[1] == whole
 
 
-def test_a_build_that_lacks_a_part_is_named_and_its_data_counted(tmp_path: Path) -> None:
+def test_a_build_that_was_not_put_whole_is_counted(tmp_path: Path) -> None:
     made = filled(tmp_path)
-    part = next(made.top.glob("_sprawl/manifest/*/*-0001"))
-    part.unlink()
+    for path in (*made.top.glob("_sprawl/*/*/*"), *made.top.glob("data/*/*")):
+        if path.parent.parent.name == "topics" or "-0001" in path.name:
+            path.unlink()
     found, faults = verified(made)
-    assert found.unnamed_objects == 1
-    ((key, why),) = faults
-    assert key.endswith("-0000") and "1 of 2 segments" in why
+    assert faults == []
+    assert (found.unfinished_builds, found.unnamed_objects, found.removed_segments) == (2, 0, 0)
+
+
+def test_a_segment_of_a_whole_build_may_be_gone_with_its_manifest(tmp_path: Path) -> None:
+    made = filled(tmp_path)
+    (part,) = made.top.glob("_sprawl/manifest/*/*-0001")
+    (data,) = made.top.glob("data/*/*-0001.parquet")
+    part.unlink()
+    _, faults = verified(made)
+    key = data.relative_to(made.top).as_posix()
+    assert faults == [(key, "its build is whole, and it has no manifest")]
+    data.unlink()
+    found, faults = verified(made)
+    assert faults == []
+    assert (found.removed_segments, found.unfinished_builds) == (1, 0)
+
+
+def test_objects_of_a_move_that_goes_on_are_counted(tmp_path: Path) -> None:
+    made = filled(tmp_path)
+    made.put(f"data/day=2026-01-01/{'a' * 32}-0000.parquet", b"half")
+    made.put("data/readme.txt", b"not ours")
+    found, faults = verified(made)
+    assert (found.unnamed_objects, faults) == (2, [])
 
 
 def test_offsets_that_are_there_twice_are_named(tmp_path: Path) -> None:
@@ -133,7 +163,7 @@ def test_a_copy_of_configurations_that_is_cut_short_is_named(tmp_path: Path, cut
         "_sprawl/topics/day=2026-01-01/" + "a" * 32, topics_copy({7: topic_record("größe")})[:cut]
     )
     _, faults = verified(made)
-    assert [why.rpartition(" ends ")[2] for _, why in faults] == ["inside a value"]
+    assert [" end inside of one at byte 0" in why for _, why in faults] == [True]
 
 
 def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
@@ -156,15 +186,14 @@ def test_clusters_of_a_bucket_are_told_apart(tmp_path: Path) -> None:
     store = store_of(made)
     assert list(clusters(store, clock)) == [CLUSTER]
     assert choose_cluster(store, clock, "", "s3://x") == CLUSTER
-    FolderBucket(tmp_path, cluster_id=f"{CLUSTER}-2")
-    FolderBucket(tmp_path, cluster_id="0")
-    assert list(clusters(store, clock)) == ["0", f"{CLUSTER}-2", CLUSTER]
+    FolderBucket(tmp_path, cluster_id=OTHER)
+    FolderBucket(tmp_path, cluster_id="not-ours")
+    FolderBucket(tmp_path, cluster_id=FIRST)
+    assert list(clusters(store, clock)) == [FIRST, CLUSTER, OTHER]
     assert choose_cluster(store, clock, CLUSTER, "s3://x") == CLUSTER
-    with pytest.raises(
-        StoreRefused, match=r"has 3 clusters, name one of them: 0, 7c0ffee-2, 7c0ffee"
-    ):
+    with pytest.raises(StoreRefused, match=r"has 3 clusters, name one of them: 0+, 7c0ffee0+, f+$"):
         choose_cluster(store, clock, "", "s3://x")
-    with pytest.raises(StoreRefused, match=r"s3://x has no cluster nobody; it has 0, "):
+    with pytest.raises(StoreRefused, match=r"s3://x has no cluster nobody; it has 0+, 7c0ffee"):
         choose_cluster(store, clock, "nobody", "s3://x")
     empty = FolderStore(parse_place(made.endpoint, bucket="empty", region=""))
     with pytest.raises(StoreRefused, match="nothing lies below sprawl/"):
