@@ -21,7 +21,13 @@ from sprawl._native import (
     window_header,
 )
 from sprawl.errors import LogDamaged
-from sprawl.log.cloud.catalogue import Catalogue, lost_states, manifest_records
+from sprawl.log.cloud.catalogue import (
+    HISTORY_STATE,
+    Catalogue,
+    lost_states,
+    manifest_records,
+    new_history,
+)
 from sprawl.log.lasting import Engine as Lasting
 from sprawl.log.lasting import restore_ends, restore_topics
 from sprawl.log.starts import Starts, ended_in_order, start_state
@@ -150,6 +156,8 @@ def restore(
             f"the log holds messages of topic id {nameless:x}, and not what it is called"
         )
     state = start_state(start) | lost
+    if catalogue is not None and not catalogue.history():
+        state[HISTORY_STATE] = new_history()
     if found.unclean:
         state[UNCLEAN_STATE] = _packed(found.unclean)
     if found.damaged_lsns:

@@ -1,13 +1,13 @@
-"""What retention takes of what lies on disk alone, and when a window is needed no more.
+"""What retention takes of what memory has let go of, and when a window is needed no more.
 
-In: windows, and an engine that knows the low offsets. Out: how far a partition's low offset rises,
+In: windows, ranges in the cloud, and an engine that knows the low offsets. Out: how far a partition's low offset rises,
 and whether the oldest window can go. Invariants: a batch that can still be read is never given up;
 what is found dead stays dead, so a look goes on where the last one ended. Runs on pool threads.
 """
 
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -20,9 +20,13 @@ _log: Final = logging.getLogger("sprawl.log")
 _SECTION: Final = struct.Struct(">QB")
 _PARTITION_ORDER: Final = 1
 
-Overdue = tuple[tuple[int, int], int, int, int, int, int, bool]
-"""(topic id, partition), low offset, end on disk, append time before which batches go, bytes and
-records that go, whether the newest batch stays whatever its size."""
+Overdue = tuple[tuple[int, int], int, int, int, int, int, bool, int]
+"""(topic id, partition), low offset, offset from which memory holds the partition, append time before
+which batches go, bytes and records that go, whether the newest batch stays whatever its size, and
+``cold_end``: offsets below it are in the cloud alone (0: none are)."""
+
+ColdRange = tuple[int, int, int, int, int, int]
+"""First and last offset, records, bytes of the log, oldest and newest append time of a range."""
 
 Retired = tuple[tuple[int, int], int, int, int, int]
 """(topic id, partition), new low offset, records and bytes below it, time of what is above it."""
@@ -46,10 +50,17 @@ class Engine(Protocol):
     def may_discard(self, value: bytes) -> bool:
         """Whether all batches of an index value may be dropped for want of room."""
 
+    def is_cold(self, topic_id: int, partition: int) -> bool:
+        """Whether the cloud alone has the oldest of a partition."""
+
 
 def retire(windows: Windows, due: Overdue) -> Retired:
-    """How far the low offset of a partition rises; at most ``RETIRE_BATCHES_MAX`` batches."""
-    place, low, end, before_ns, bytes_over, records_over, keeps_last = due
+    """How far the low offset of a partition rises; at most ``RETIRE_BATCHES_MAX`` batches.
+
+    Nothing of the partition is in the cloud alone.
+    """
+    place, low, end, before_ns, bytes_over, records_over, keeps_last, cold_end = due
+    assert cold_end == 0, f"the oldest of {place} is in the cloud"
     records = size = newest_ns = 0
     for count, batch in enumerate(windows.batches(*place, low)):
         if batch.base >= end:
@@ -69,6 +80,58 @@ def retire(windows: Windows, due: Overdue) -> Retired:
         records += held
         size += batch.length
     return place, end, records, size, newest_ns
+
+
+def retire_cold(ranges: Iterable[ColdRange], due: Overdue) -> Retired:
+    """How far the low offset of a partition rises in the cloud; at most ``RETIRE_BATCHES_MAX`` ranges.
+
+    ``ranges`` are those that end above the low offset, in order. A range goes whole by age, once all
+    of it is over; by count and by bytes it is cut at an offset, as if its records were of one size.
+    """
+    place, low, end, before_ns, bytes_over, records_over, keeps_last, cold_end = due
+    records = size = 0
+    oldest_ns = before_ns
+    for count, cold in enumerate(ranges):
+        if cold[0] >= cold_end:
+            break  # recorded, and still on disk as well
+        held, length, oldest_ns = _above(cold, low)
+        if count >= RETIRE_BATCHES_MAX:
+            break
+        last, newest_ns = cold[1], cold[5]
+        is_newest = keeps_last and last + 1 >= cold_end >= end
+        is_over = (
+            newest_ns < before_ns
+            or records + held <= records_over
+            or (size < bytes_over and size + length <= bytes_over and not is_newest)
+        )
+        if not is_over:
+            cut = _cut(cold, low, records_over - records, bytes_over - size, is_newest)
+            left, left_size, _ = _above(cold, cut)
+            return place, cut, records + held - left, size + length - left_size, oldest_ns
+        low = last + 1
+        records += held
+        size += length
+        oldest_ns = newest_ns
+    return place, low, records, size, oldest_ns
+
+
+def _above(cold: ColdRange, low: int) -> tuple[int, int, int]:
+    """Records and bytes of a range from an offset on, as the engine counts them; its oldest time."""
+    first, last, records, length, oldest_ns, _ = cold
+    span, whole = last + 1 - max(first, low), last + 1 - first
+    return min(-(-records * span // whole), span), -(-length * span // whole), oldest_ns
+
+
+def _cut(cold: ColdRange, low: int, records: int, size: int, is_newest: bool) -> int:
+    """The offset inside a range below which so many records, or so many bytes, lie."""
+    first, last, held, length, _, _ = cold
+    start, whole = max(first, low), last + 1 - first
+    by_count = start + -(-max(records, 0) * whole // held)
+    by_bytes = start + -(-max(size, 0) * whole // length) if length else start
+    if is_newest:
+        by_bytes = min(by_bytes, last)
+    cut = max(by_count if records > 0 else low, by_bytes if size > 0 else low)
+    return min(cut, last + 1)
 
 
 @dataclass(slots=True)
@@ -127,7 +190,7 @@ class Cleaner:
     def _is_dead(self, window: Window, place: _Place) -> bool:
         now_ns = self._now_ns()
         is_blocked = place.blocked is not None and self._engine.is_needed(*place.blocked)
-        if is_blocked and (place.until_ns is None or now_ns <= place.until_ns):
+        if is_blocked and self._is_held(place, now_ns):
             return False
         section = _SECTION.pack(window.first_lsn, _PARTITION_ORDER)
         looks = 0
@@ -137,11 +200,20 @@ class Cleaner:
                 place.index, place.blocked, lsn, length = needed
                 place.until_ns = self._over_ns(window.first_lsn + lsn, length)
                 looks += 1
-                if place.until_ns is None or now_ns <= place.until_ns or looks > CLEAN_LOOKS_MAX:
+                if self._is_held(place, now_ns) or looks > CLEAN_LOOKS_MAX:
                     return False
                 place.index += 1
             place.key, place.index = place.key + b"\0", 0
         return True
+
+    def _is_held(self, place: _Place, now_ns: int) -> bool:
+        """Whether the batch at a place keeps its window: it can be read, or it must move instead.
+
+        Over what is in the cloud the low offset cannot rise, and offsets that are nowhere are damage.
+        """
+        if place.until_ns is None or now_ns <= place.until_ns:
+            return True
+        return place.blocked is not None and self._engine.is_cold(*place.blocked[:2])
 
     def _over_ns(self, lsn: int, length: int) -> int | None:
         (data,) = self._store.read_ranges([(lsn, length)])

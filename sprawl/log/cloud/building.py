@@ -53,7 +53,7 @@ class SegmentWork:
         The answer: ``covers``, ``objects`` (key, bytes, SHA-256 in hex) in the order in which they
         are to be put, ``manifests`` (bytes of each); the body: the manifests.
         """
-        body = memoryview(call.body)
+        body = memoryview(call.body).toreadonly()
         topics_end = msgspec.convert(call.members["topics_bytes"], int)
         states_end = topics_end + msgspec.convert(call.members["states_bytes"], int)
         topics = msgspec.json.decode(body[:topics_end], type=Topics)

@@ -179,7 +179,7 @@ class Catalogue:
         return -1 if value is None else counter_of(name, value)
 
     def history(self) -> str:
-        """What the objects of this log carry: 32 hex digits, made once and durable from then on."""
+        """What the objects of this log carry: 32 hex digits, empty before a first start made them."""
         value = self._store.state_get(HISTORY_STATE)
         if value is None:
             return ""

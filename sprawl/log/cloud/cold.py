@@ -77,13 +77,14 @@ class ColdReads:
         """Reads a page and calls ``done`` in the loop; None when the store cannot be read now."""
 
         async def act() -> None:
+            page = None
             try:
                 page = await self.page(want)
             except SprawlError as error:
                 self.stats.failed += 1
                 _log.error("the cloud tier cannot be read: %s", error.detail)
-                done(None)
-            else:
+            finally:
+                # Whoever waits is told in any case.
                 done(page)
 
         self._start(act())
@@ -130,9 +131,9 @@ class ColdReads:
 
         def build() -> Page:
             found = manifest.page(
-                memoryview(footer),
+                memoryview(footer).toreadonly(),
                 located[0],
-                memoryview(data),
+                memoryview(data).toreadonly(),
                 topic_id,
                 partition,
                 first,

@@ -38,10 +38,8 @@ from sprawl.limits import (
 from sprawl.log.cloud import mover as plan
 from sprawl.log.cloud.catalogue import (
     COLD_STATE,
-    HISTORY_STATE,
     Catalogue,
     Record,
-    new_history,
     slot_records,
     states_of_records,
 )
@@ -189,12 +187,6 @@ class CloudTier:
     async def _open(self) -> None:
         await self._remote.prepare()
         history = await asyncio.to_thread(self.catalogue.history)
-        if not history:
-            if await self._found_history() is not None:
-                raise self._foreign()
-            made = new_history()
-            await self._disk.put_states({HISTORY_STATE: made})
-            history = made.hex()
         note = {"version": 1, "cluster_id": self._cluster_id, "history": history}
         try:
             await self._remote.put(self._prefix + HISTORY_KEY, orjson.dumps(note), create_only=True)

@@ -119,9 +119,10 @@ impl Log {
         if range.end <= start {
             return;
         }
-        // Where the low offset lies inside, the records are taken to be spread evenly.
+        // Where the low offset lies inside, the records are taken to be spread evenly; a part of one counts as one.
         let (all, span) = (u128::from(range.end - range.first), range.end - start);
-        let share = |count: u64| u64::try_from(u128::from(count) * u128::from(span) / all).unwrap_or(count);
+        let share =
+            |count: u64| u64::try_from((u128::from(count) * u128::from(span)).div_ceil(all)).unwrap_or(count);
         let (live, bytes) = (share(range.records).min(span), share(range.bytes));
         let gap = start - part.end;
         part.end = range.end;
@@ -159,3 +160,6 @@ impl Log {
         self.counters.retired_records += self.retire_moved(handle, low, records, bytes, oldest_ns);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ mod write;
 
 pub use manifest::{Cover, Group, Located, Manifest, PartitionRange, Seek};
 pub use read::{page, ColdPage};
+pub use slots::SlotPieces;
 pub use write::{build, Bounds, Segment, Segments, Topic};
 
 use crate::problem::{Code, Problem};

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use super::manifest::{Group, Manifest, PartitionRange, GROUP_LEN, PARTITION_LEN};
 use super::SegmentError;
 
+/// A slot and the encoded manifests of what concerns it.
+pub type SlotPieces = (u16, Vec<Vec<u8>>);
+
 /// What a piece holds, and the row groups it takes.
 #[derive(Default)]
 struct Piece {
@@ -33,7 +36,7 @@ impl Manifest {
     ///
     /// # Errors
     /// `bytes_max` is too small for one partition with one row group.
-    pub fn slots(&self, bytes_max: usize) -> Result<Vec<(u16, Vec<Vec<u8>>)>, SegmentError> {
+    pub fn slots(&self, bytes_max: usize) -> Result<Vec<SlotPieces>, SegmentError> {
         let bare = Self { groups: Vec::new(), partitions: Vec::new(), covers: Vec::new(), ..self.clone() };
         let fixed = bare.encode().len() + super::manifest::COVER_LEN;
         let room = bytes_max.checked_sub(fixed).filter(|room| *room >= PARTITION_LEN + GROUP_LEN);
