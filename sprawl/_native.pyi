@@ -705,6 +705,9 @@ class Reader:
         Then ``more`` says whether there is more to look at, or the read waits for a publish.
         """
 
+    def refuse(self, now_ns: int) -> bytes:
+        """The answer 503 to a plain read, for a colder tier that cannot be read now."""
+
     def adopt(self, topics: list[int]) -> bool:
         """Takes new topics of a pattern in; raises InvalidRequest above 64 partitions."""
 

@@ -386,6 +386,8 @@ MANIFEST_BATCH_BYTES: Final = 512 * KIB
 CATALOGUE_BYTES: Final = 16 * MIB
 # Bytes of row groups and footers that are kept of what cold reads fetched.
 COLD_CACHE_BYTES: Final = 32 * MIB
+# Segments that one page of a read goes through.
+COLD_SEGMENTS_MAX: Final = 64
 # Bytes that one request of a cold read asks for (one row group at least), and requests at once.
 COLD_FETCH_BYTES: Final = 8 * MIB
 COLD_FETCHES_MAX: Final = 4
@@ -393,7 +395,9 @@ COLD_FETCHES_MAX: Final = 4
 COLD_TIMEOUT_S: Final = 10.0
 # Bytes a second that uploads take at most, unless it is set.
 CLOUD_UPLOAD_BYTES_PER_S: Final = 256 * MIB
-# Seconds for the first contact at a start, for building a window's segments, for one object.
+# Seconds for the first contact at a start, for building a window's segments, for one object; to the
+# last come those that its bytes take at the rate that a line has at least.
 CLOUD_OPEN_TIMEOUT_S: Final = 5.0
 CLOUD_BUILD_TIMEOUT_S: Final = 120.0
-CLOUD_OBJECT_TIMEOUT_S: Final = 600.0
+CLOUD_OBJECT_TIMEOUT_S: Final = 10.0
+CLOUD_OBJECT_BYTES_PER_S: Final = 256 * KIB

@@ -10,6 +10,7 @@ use sprawl_core::edge::page::{self, Want};
 use sprawl_core::edge::reader::Pulled;
 use sprawl_core::edge::{Edge, Progress, Waiting};
 use sprawl_core::http::response;
+use sprawl_core::problem::{Code, Problem};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Batches from this size on leave the ring without a copy; below it one copy is cheaper than three buffers.
@@ -152,6 +153,16 @@ impl Reader {
         let State { waiting, pulled } = &mut *self.lock();
         let progress = inner.edge.answer_fetch(waiting, now_ns, is_due, &mut out);
         pulled.more = progress == Progress::Looks;
+        inner.edge.stats.bytes_out += out.len() as u64;
+        inner.out = out;
+        inner.take_out(py)
+    }
+
+    fn refuse<'py>(&self, py: Python<'py>, now_ns: i64) -> Option<Bound<'py, PyBytes>> {
+        let mut inner = self.engine.get().lock();
+        let mut out = std::mem::take(&mut inner.out);
+        let problem = Problem::new(Code::Busy, "a colder tier cannot be read now");
+        inner.edge.refuse_fetch(&self.lock().waiting, &problem, now_ns, &mut out);
         inner.edge.stats.bytes_out += out.len() as u64;
         inner.out = out;
         inner.take_out(py)

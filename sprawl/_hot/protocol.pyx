@@ -816,8 +816,11 @@ cdef class Protocol:
             return
         self.is_fetching = False
         if not is_fed:
-            # What the disk cannot give is no answer: the client tries again, here or elsewhere.
-            self.abort()
+            # What a colder tier cannot give is no answer: the client tries again, here or elsewhere.
+            if self.is_waiting:
+                self.end_wait(self.reader.refuse(self.listener.now()))
+            else:
+                self.abort()
         elif self.is_waiting:
             self.look()
         else:

@@ -51,7 +51,7 @@ async def find_message(engine: Engine, disk: DiskWaits, message_id: str) -> Foun
 async def _at(
     engine: Engine, disk: DiskWaits, message_id: str, place: tuple[str, int, int]
 ) -> FoundMessage | None:
-    tier: Literal["memory", "disk"] = "memory"
+    tier: Literal["memory", "disk", "cloud"] = "memory"
     try:
         stored = engine.message(*place)
         if isinstance(stored, tuple):

@@ -89,7 +89,7 @@ class Keeping:
         seal: Callable[[], None],
         now_ns: Callable[[], int],
         bytes_max: int,
-        cold_ranges: Callable[[int, int], Sequence[ColdSpan]] | None,
+        cold_ranges: Callable[[int, int, int], Sequence[ColdSpan]] | None,
     ) -> None:
         self.used_bytes = store.used_bytes()
         self.dropped_windows = 0
@@ -152,7 +152,7 @@ class Keeping:
         for due in self._engine.overdue(RETIRE_PARTITIONS_MAX):
             place, cold_end = due[0], due[-1]
             if cold_end and self._cold_ranges is not None:
-                spans = await self._run(partial(self._cold_ranges, *place))
+                spans = await self._run(partial(self._cold_ranges, *place, due[1]))
                 self._engine.retired_cold(*retire_cold(spans, due))
             else:
                 self._engine.retired(*await self._run(partial(retire, self._windows, due)))
@@ -167,6 +167,8 @@ class Keeping:
         oldest_ns = later[0].oldest_ns if later else window.newest_ns
         for value in await self._run(lambda: self._cleaner.values(window)):
             count(value, oldest_ns)
+            # Publishes go on between two values of up to 1,500 batches each.
+            await asyncio.sleep(0)
         await self.write_lows()
         parts = await self._run(
             lambda: list(states_of_window(self._store, window, self._engine.is_known))

@@ -38,6 +38,21 @@ class ColdWant:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Batches as they were read and not yet verified, for a page up to ``end``."""
+
+    end: int
+    located: list[Located]
+    data: list[bytes | Damage]
+    gaps: list[tuple[int, int]]
+
+    @property
+    def sound(self) -> list[bytes]:
+        """What could be read."""
+        return [part for part in self.data if not isinstance(part, Damage)]
+
+
 def read_page(
     store: LogStore, windows: Windows, want: Want, find_cold: FindCold | None = None
 ) -> Page | ColdWant:
@@ -46,10 +61,33 @@ def read_page(
     Where an index or the store itself is damaged, all that was asked for is a gap. Raises DiskFailed
     when the disk cannot be read.
     """
+    found = read_parts(store, windows, want, find_cold, DISK_PAGE_BYTES)
+    if isinstance(found, ColdWant):
+        return found
+    gaps = found.gaps + [
+        _damaged(want, batch, part.why)
+        for batch, part in zip(found.located, found.data, strict=True)
+        if isinstance(part, Damage) and not _was_dropped(windows, batch)
+    ]
+    try:
+        return Page(want, found.end, found.sound, gaps)
+    except ValueError:
+        # One of them does not hold: find out which.
+        return _checked(want, found, gaps)
+
+
+def read_parts(
+    store: LogStore,
+    windows: Windows,
+    want: Want,
+    find_cold: FindCold | None,
+    bytes_max: int,
+) -> Parts | ColdWant:
+    """The same, at most ``bytes_max`` (one batch at least), before the batches are verified."""
     while True:
         oldest = windows.all[:1]
         try:
-            page = _read_page(store, windows, want, find_cold)
+            found = _read_parts(store, windows, want, find_cold, bytes_max)
         except LogDamaged as error:
             topic_id, partition, offset, _, end = want
             _log.error(
@@ -60,15 +98,19 @@ def read_page(
                 end,
                 error,
             )
-            return Page(want, end, [], [(offset, end)])
+            return Parts(end, [], [], [(offset, end)])
         if find_cold is None or windows.all[:1] == oldest:
-            return page
+            return found
         # A window went to the cloud meanwhile: some of it may have been missed.
 
 
-def _read_page(
-    store: LogStore, windows: Windows, want: Want, find_cold: FindCold | None
-) -> Page | ColdWant:
+def _read_parts(
+    store: LogStore,
+    windows: Windows,
+    want: Want,
+    find_cold: FindCold | None,
+    bytes_max: int,
+) -> Parts | ColdWant:
     topic_id, partition, offset, since_ns, end = want
     found = (
         windows.batches_since(topic_id, partition, since_ns)
@@ -86,26 +128,14 @@ def _read_page(
     for batch in chain(() if first is None else (first,), found):
         if batch.base >= end:
             break
-        if located and (
-            size + batch.length > DISK_PAGE_BYTES or len(located) >= DISK_PAGE_BATCHES_MAX
-        ):
+        if located and (size + batch.length > bytes_max or len(located) >= DISK_PAGE_BATCHES_MAX):
             is_whole = False
             break
         located.append(batch)
         size += batch.length
     covered = end if is_whole else located[-1].end
     parts = store.read_ranges([(batch.lsn, batch.length) for batch in located])
-    sound = [part for part in parts if not isinstance(part, Damage)]
-    gaps = [
-        _damaged(want, batch, part.why)
-        for batch, part in zip(located, parts, strict=True)
-        if isinstance(part, Damage) and not _was_dropped(windows, batch)
-    ]
-    try:
-        return Page(want, covered, sound, gaps)
-    except ValueError:
-        # One of them does not hold: find out which.
-        return _checked(windows, want, covered, located, parts)
+    return Parts(covered, located, parts, [])
 
 
 def _was_dropped(windows: Windows, batch: Located) -> bool:
@@ -114,26 +144,19 @@ def _was_dropped(windows: Windows, batch: Located) -> bool:
     return not kept or batch.lsn < kept[0].first_lsn
 
 
-def _checked(
-    windows: Windows,
-    want: Want,
-    covered: int,
-    located: list[Located],
-    parts: list[bytes | Damage],
-) -> Page:
-    sound, gaps = [], []
-    for batch, part in zip(located, parts, strict=True):
+def _checked(want: Want, found: Parts, gaps: list[tuple[int, int]]) -> Page:
+    """A page of those batches that hold; the offsets of the others are gaps."""
+    sound = []
+    for batch, part in zip(found.located, found.data, strict=True):
         if isinstance(part, Damage):
-            if not _was_dropped(windows, batch):
-                gaps.append(_damaged(want, batch, part.why))
             continue
         try:
-            Page(want, covered, [part], [])
+            Page(want, found.end, [part], [])
         except ValueError as error:
             gaps.append(_damaged(want, batch, str(error)))
         else:
             sound.append(part)
-    return Page(want, covered, sound, gaps)
+    return Page(want, found.end, sound, sorted(gaps))
 
 
 def _damaged(want: Want, batch: Located, why: str) -> tuple[int, int]:

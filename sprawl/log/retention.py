@@ -25,7 +25,7 @@ Overdue = tuple[tuple[int, int], int, int, int, int, int, bool, int]
 which batches go, bytes and records that go, whether the newest batch stays whatever its size, and
 ``cold_end``: offsets below it are in the cloud alone (0: none are)."""
 
-ColdRange = tuple[int, int, int, int, int, int]
+ColdSpan = tuple[int, int, int, int, int, int]
 """First and last offset, records, bytes of the log, oldest and newest append time of a range."""
 
 Retired = tuple[tuple[int, int], int, int, int, int]
@@ -82,7 +82,7 @@ def retire(windows: Windows, due: Overdue) -> Retired:
     return place, end, records, size, newest_ns
 
 
-def retire_cold(ranges: Iterable[ColdRange], due: Overdue) -> Retired:
+def retire_cold(ranges: Iterable[ColdSpan], due: Overdue) -> Retired:
     """How far the low offset of a partition rises in the cloud; at most ``RETIRE_BATCHES_MAX`` ranges.
 
     ``ranges`` are those that end above the low offset, in order. A range goes whole by age, once all
@@ -115,14 +115,14 @@ def retire_cold(ranges: Iterable[ColdRange], due: Overdue) -> Retired:
     return place, low, records, size, oldest_ns
 
 
-def _above(cold: ColdRange, low: int) -> tuple[int, int, int]:
+def _above(cold: ColdSpan, low: int) -> tuple[int, int, int]:
     """Records and bytes of a range from an offset on, as the engine counts them; its oldest time."""
     first, last, records, length, oldest_ns, _ = cold
     span, whole = last + 1 - max(first, low), last + 1 - first
     return min(-(-records * span // whole), span), -(-length * span // whole), oldest_ns
 
 
-def _cut(cold: ColdRange, low: int, records: int, size: int, is_newest: bool) -> int:
+def _cut(cold: ColdSpan, low: int, records: int, size: int, is_newest: bool) -> int:
     """The offset inside a range below which so many records, or so many bytes, lie."""
     first, last, held, length, _, _ = cold
     start, whole = max(first, low), last + 1 - first

@@ -24,7 +24,7 @@ from sprawl.log.figures import DiskFigures
 from sprawl.log.keeping import Engine as Keeping_
 from sprawl.log.keeping import Keeping
 from sprawl.log.lasting import low_states
-from sprawl.log.reads import ColdWant, Want, read_page
+from sprawl.log.reads import ColdWant, Parts, Want, read_page, read_parts
 from sprawl.log.recovery import Engine as Restoring
 from sprawl.log.recovery import find_log, log_end, restore
 from sprawl.log.retention import ColdSpan
@@ -310,6 +310,10 @@ class DiskTier:
         """Runs what takes long on a thread that reads from disk."""
         return self._run(work)
 
+    def look(self, want: Want, bytes_max: int) -> "Parts | ColdWant":
+        """What follows an offset, and in which tier; blocks, for a pool's thread."""
+        return read_parts(self.store, self.windows, want, self._find_cold, bytes_max)
+
     def _find_cold(
         self, topic_id: int, partition: int, offset: int, since_ns: int
     ) -> ColdRange | None:
@@ -319,11 +323,16 @@ class DiskTier:
             return None
         return self.catalogue.find(slot, topic_id, partition, offset, since_ns)
 
-    def _cold_spans(self, topic_id: int, partition: int) -> list[ColdSpan]:
+    def _cold_spans(self, topic_id: int, partition: int, low: int) -> list[ColdSpan]:
+        """What of a partition lies in the cloud and above its low offset."""
         assert self.catalogue is not None, "only with a cloud tier"
         slot = self._slot(topic_id, partition)
         found = [] if slot is None else self.catalogue.ranges(slot, topic_id, partition)
-        return [(r.first, r.last, r.records, r.log_bytes, r.oldest_ns, r.newest_ns) for r in found]
+        return [
+            (r.first, r.last, r.records, r.log_bytes, r.oldest_ns, r.newest_ns)
+            for r in found
+            if r.last >= low
+        ]
 
     def _slot(self, topic_id: int, partition: int) -> int | None:
         """The slot of a partition; None when its topic is forgotten."""

@@ -186,6 +186,7 @@ def _cloud_tier(
         local_bytes_max=settings.disk_max_size,
         now_ns=view.now_ns,
         run=disk.run_in_pool,
+        look=disk.look,
     )
     disk.use_cloud(cloud.reads.read)
     return cloud

@@ -12,6 +12,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from sprawl._native import Page
@@ -20,10 +21,11 @@ from sprawl.limits import (
     COLD_CACHE_BYTES,
     COLD_FETCH_BYTES,
     COLD_FETCHES_MAX,
+    COLD_SEGMENTS_MAX,
     DISK_PAGE_BYTES,
     SEGMENT_GROUP_ROWS_MAX,
 )
-from sprawl.log.reads import ColdWant
+from sprawl.log.reads import ColdWant, Parts, Want
 from sprawl.worker.frames import Body
 
 _log: Final = logging.getLogger("sprawl.log")
@@ -42,6 +44,13 @@ class Getting(Protocol):
         """The bytes ``[start, start + length)``, or what of them there is."""
 
 
+class Run(Protocol):
+    """Runs a function on a pool thread."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        """Its result."""
+
+
 @dataclass(slots=True)
 class ColdStats:
     """Counts since the start."""
@@ -54,19 +63,21 @@ class ColdStats:
 
 
 class ColdReads:
-    """Cold pages of one node; on its loop."""
+    """Cold pages of one node; on its loop. ``look`` says what follows an offset, in which tier."""
 
     def __init__(
         self,
         store: Getting,
         prefix: str,
         *,
-        run: Callable[[Callable[[], Page]], Awaitable[Page]],
+        run: Run,
+        look: Callable[[Want, int], ColdWant | Parts],
     ) -> None:
         self.stats: Final = ColdStats()
         self._store = store
         self._prefix = prefix
         self._run = run
+        self._look = look
         self._kept: OrderedDict[_Place, Body] = OrderedDict()
         self._kept_bytes = 0
         self._fetching: dict[_Place, asyncio.Task[Body]] = {}
@@ -98,24 +109,41 @@ class ColdReads:
             await asyncio.wait(tasks)
 
     async def page(self, cold: ColdWant) -> Page:
-        """What of ``cold`` its range holds, as much as a page takes.
+        """What ``cold`` asks for, as much as a page takes, on through segments and disk.
 
-        Where the object is gone or not what the manifest says, the offsets of the range are a gap.
+        Where an object is gone or not what its manifest says, the offsets of its range are a gap.
         Raises StoreUnreachable, StoreRefused, Timeout, WorkerLost.
         """
         self.stats.reads += 1
+        want, found = cold.want, _Found([], [], 0)
+        following: ColdWant | Parts = cold
+        for _ in range(COLD_SEGMENTS_MAX):
+            if isinstance(following, Parts):
+                found.take_parts(following)
+                break
+            await self._take(following, found)
+            if found.end >= want[4] or found.size >= DISK_PAGE_BYTES:
+                break
+            rest = (want[0], want[1], found.end, 0, want[4])
+            left = DISK_PAGE_BYTES - found.size
+            following = await self._run(partial(self._look, rest, left))
+        return await self._run(partial(_page_of, want, found))
+
+    async def _take(self, cold: ColdWant, found: "_Found") -> None:
+        manifest = cold.found.manifest
         for is_last in (False, True):
             try:
-                return await self._page(cold)
+                found.take(*await self._envelopes(cold, DISK_PAGE_BYTES - found.size))
             except (LogDamaged, ObjectNotFound) as error:
-                manifest = cold.found.manifest
+                # What came over the network may be at fault: once more, nothing kept.
                 self._forget(f"{self._prefix}{manifest.key}")
                 if is_last:
-                    return _gap(cold, error)
-                # What came over the network may be at fault.
-        raise AssertionError("both tries returned")
+                    found.take_gap(*_gap(cold, error))
+            else:
+                return
 
-    async def _page(self, cold: ColdWant) -> Page:
+    async def _envelopes(self, cold: ColdWant, bytes_max: int) -> tuple[bytes, int]:
+        """Envelopes from a segment that begin with what is wanted, and the offset after them."""
         topic_id, partition, offset, since_ns, _ = cold.want
         manifest = cold.found.manifest
         key = f"{self._prefix}{manifest.key}"
@@ -129,7 +157,7 @@ class ColdReads:
         place = (key, *located)
         footer, data = await asyncio.gather(self._bytes(footer_place), self._bytes(place))
 
-        def build() -> Page:
+        def decode() -> tuple[bytes, int]:
             found = manifest.page(
                 memoryview(footer).toreadonly(),
                 located[0],
@@ -138,20 +166,16 @@ class ColdReads:
                 partition,
                 first,
                 since_ns,
-                DISK_PAGE_BYTES,
+                bytes_max,
             )
             if found is None:
                 raise LogDamaged(f"segment {manifest.key} holds no offset {first} of its manifest")
-            envelopes, end = found
-            try:
-                return Page(cold.want, min(end, cold.end), [envelopes], [], is_cold=True)
-            except ValueError as error:
-                raise LogDamaged(f"segment {manifest.key}: {error}") from error
+            return found
 
-        page = await self._run(build)
-        if page.end <= cold.found.last:
-            self._read_ahead(cold, page.end, place)
-        return page
+        envelopes, end = await self._run(decode)
+        if end <= cold.found.last:
+            self._read_ahead(cold, end, place)
+        return envelopes, min(end, cold.end)
 
     def _read_ahead(self, cold: ColdWant, offset: int, place: _Place) -> None:
         """Fetches what follows the bytes at ``place`` once ``offset``, the next one, lies there."""
@@ -209,7 +233,42 @@ class ColdReads:
         return task
 
 
-def _gap(cold: ColdWant, error: SprawlError) -> Page:
+@dataclass(slots=True)
+class _Found:
+    """A page in the making: everything up to ``end``."""
+
+    parts: list[bytes]
+    gaps: list[tuple[int, int]]
+    end: int
+    size: int = 0
+
+    def take(self, envelopes: bytes, end: int) -> None:
+        """Envelopes of a segment."""
+        self.parts.append(envelopes)
+        self.size += len(envelopes)
+        self.end = end
+
+    def take_gap(self, first: int, end: int) -> None:
+        """Offsets that cannot be read."""
+        self.gaps.append((first, end))
+        self.end = end
+
+    def take_parts(self, parts: Parts) -> None:
+        """What follows on disk; where something there is damaged, the next read says so."""
+        if len(parts.sound) == len(parts.data) and not parts.gaps:
+            self.parts += parts.sound
+            self.end = parts.end
+
+
+def _page_of(want: Want, found: _Found) -> Page:
+    try:
+        return Page(want, found.end, found.parts, found.gaps, is_cold=True)
+    except ValueError as error:
+        # Row groups were checked before they were decoded, so this came from disk or is a defect.
+        raise LogDamaged(f"topic id {want[0]:x}, partition {want[1]}: {error}") from error
+
+
+def _gap(cold: ColdWant, error: SprawlError) -> tuple[int, int]:
     topic_id, partition, offset, _, _ = cold.want
     end = min(cold.found.last + 1, cold.end)
     first = max(offset, cold.found.first)
@@ -221,4 +280,4 @@ def _gap(cold: ColdWant, error: SprawlError) -> Page:
         end,
         error.detail,
     )
-    return Page(cold.want, end, [], [(first, end)], is_cold=True)
+    return first, end

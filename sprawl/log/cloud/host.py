@@ -10,14 +10,14 @@ no publish and no start. Source: docs/design/cloud.md.
 import asyncio
 import logging
 import mmap
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import msgspec
 import orjson
 
-from sprawl._native import Page, SegmentManifest, last_entries, snapshot_pack
+from sprawl._native import SegmentManifest, last_entries, snapshot_pack
 from sprawl.clock import SECOND_NS
 from sprawl.errors import (
     LogDamaged,
@@ -29,6 +29,7 @@ from sprawl.errors import (
 )
 from sprawl.limits import (
     CLOUD_BUILD_TIMEOUT_S,
+    CLOUD_OBJECT_BYTES_PER_S,
     CLOUD_OBJECT_TIMEOUT_S,
     CLOUD_OPEN_TIMEOUT_S,
     MANIFEST_BATCH_BYTES,
@@ -43,7 +44,7 @@ from sprawl.log.cloud.catalogue import (
     slot_records,
     states_of_records,
 )
-from sprawl.log.cloud.cold import ColdReads
+from sprawl.log.cloud.cold import ColdReads, Run
 from sprawl.log.cloud.layout import (
     HISTORY_KEY,
     cluster_prefix,
@@ -56,6 +57,7 @@ from sprawl.log.cloud.objects import ObjectInfo, Upload
 from sprawl.log.cloud.place import StorePlace
 from sprawl.log.cloud.remote import RemoteStore
 from sprawl.log.figures import CloudFigures
+from sprawl.log.reads import ColdWant, Parts, Want
 from sprawl.log.recovery import damaged_ranges
 from sprawl.log.store import Damage, LogStore
 from sprawl.log.windows import Window, Windows
@@ -67,6 +69,9 @@ _PAUSE_S: Final = 1.0
 _PARTITION_ORDER: Final = b"\x01"
 # Topic ids up to this one are the log's own.
 _OWN_IDS_MAX: Final = 2
+# Slots recorded in one turn of the loop, and topics asked for under one lock of the engine.
+_SLOTS_PER_TURN: Final = 32
+_TOPICS_PER_LOCK: Final = 1_000
 
 
 class Engine(Protocol):
@@ -145,11 +150,12 @@ class CloudTier:
         age_s: float,
         local_bytes_max: int,
         now_ns: Callable[[], int],
-        run: Callable[[Callable[[], Page]], Awaitable[Page]],
+        run: Run,
+        look: Callable[[Want, int], ColdWant | Parts],
     ) -> None:
         self.place: Final[StorePlace] = remote.place
         self.catalogue: Final = catalogue
-        self.reads: Final = ColdReads(remote, cluster_prefix(cluster_id), run=run)
+        self.reads: Final = ColdReads(remote, cluster_prefix(cluster_id), run=run, look=look)
         self._prefix: Final = cluster_prefix(cluster_id)
         self._cluster_id = cluster_id
         self._worker = worker
@@ -366,8 +372,13 @@ class CloudTier:
         Filled piece by piece: one copy of all would hold the interpreter for tens of milliseconds.
         Raises LogDamaged for a piece that cannot be read.
         """
-        topics = msgspec.json.encode(self._engine.topics_for_segment(ids))
-        states = pack_values(bytes(v) for v in snapshot_pack(self._engine.topic_states(ids)))
+        named, known = [], []
+        for at in range(0, len(ids), _TOPICS_PER_LOCK):
+            some = ids[at : at + _TOPICS_PER_LOCK]
+            named += self._engine.topics_for_segment(some)
+            known += self._engine.topic_states(some)
+        topics = msgspec.json.encode(named)
+        states = pack_values(bytes(value) for value in snapshot_pack(known))
         length = window.end_lsn - window.first_lsn
         buffer = mmap.mmap(-1, len(topics) + len(states) + length)
         buffer.write(topics)
@@ -387,11 +398,11 @@ class CloudTier:
     async def _put(self, window: LocalWindow, built: BuiltObject) -> None:
         members = {"prefix": self._prefix, "key": built.key}
         try:
-            await self._remote.call("segments.put", members, timeout_s=CLOUD_OBJECT_TIMEOUT_S)
+            await self._remote.call("segments.put", members, timeout_s=_timeout_s(built))
         except ObjectNotFound:
             # The worker was started anew since the build.
             await self._rebuild(window, built)
-            await self._remote.call("segments.put", members, timeout_s=CLOUD_OBJECT_TIMEOUT_S)
+            await self._remote.call("segments.put", members, timeout_s=_timeout_s(built))
 
     async def _rebuild(self, window: LocalWindow, built: BuiltObject) -> None:
         again = await self._built(window)
@@ -402,9 +413,7 @@ class CloudTier:
     async def _is_equal(self, built: BuiltObject) -> bool:
         members = {"prefix": self._prefix, "key": built.key}
         try:
-            answer = await self._remote.call(
-                "segments.check", members, timeout_s=CLOUD_OBJECT_TIMEOUT_S
-            )
+            answer = await self._remote.call("segments.check", members, timeout_s=_timeout_s(built))
         except ObjectNotFound:
             # Started anew: it is put again, and then compared.
             return False
@@ -422,6 +431,8 @@ class CloudTier:
                 end_lsn = self._engine.record_manifests(slot, batch, self._now_ns())
                 size += sum(len(key) + len(value) for key, value in batch)
             waiting.append((slot, records))
+            if len(waiting) % _SLOTS_PER_TURN == 0:
+                await asyncio.sleep(0)
             if size >= MANIFEST_BATCH_BYTES:
                 await self._settle(waiting, end_lsn, window.end_lsn)
                 waiting, size = [], 0
@@ -551,6 +562,11 @@ class _Built(msgspec.Struct):
     covers: list[tuple[int, int, int, int]]
     objects: list[tuple[str, int, str]]
     manifests: list[int]
+
+
+def _timeout_s(built: BuiltObject) -> float:
+    """Seconds for one object: the least, and what its bytes take over a slow line."""
+    return CLOUD_OBJECT_TIMEOUT_S + built.size_bytes / CLOUD_OBJECT_BYTES_PER_S
 
 
 def _local(window: Window) -> LocalWindow:

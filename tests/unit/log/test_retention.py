@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sprawl.limits import RETIRE_BATCHES_MAX
-from sprawl.log.retention import ColdRange, Overdue, retire_cold
+from sprawl.log.retention import ColdSpan, Overdue, retire_cold
 
 PLACE = (5, 0)
 NEVER = -(2**63)
 
 
-def dense(*bounds: int) -> list[ColdRange]:
+def dense(*bounds: int) -> list[ColdSpan]:
     """Ranges between bounds with a record each offset, of ten bytes, at its offset's time."""
     pairs = itertools.pairwise(bounds)
     return [(a, b - 1, b - a, 10 * (b - a), a, b - 1) for a, b in pairs]
@@ -80,7 +80,7 @@ def test_one_look_takes_so_many_ranges() -> None:
 def test_no_more_goes_than_is_over_and_it_ends(
     plan: Sequence[tuple[int, int, int]], records: int, size: int, low: int
 ) -> None:
-    ranges: list[ColdRange] = []
+    ranges: list[ColdSpan] = []
     end = 0
     for gap, count, hollow in plan:
         first, last = end + gap, end + gap + count + hollow - 1

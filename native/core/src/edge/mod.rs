@@ -235,10 +235,7 @@ impl Edge {
         let in_range = fetch::check_range(&self.log, waiting.reader.places());
         if let Err(problem) = in_range.and_then(|()| self.check_unsent()) {
             // Overtaken while it waited: a plain answer has no other way to tell.
-            self.stats.refused_requests += 1;
-            let date = *self.clock.date(now_ns);
-            let refusal = Refusal { connection: waiting.connection, ..Refusal::closing(&date) };
-            response::problem(out, &problem, &refusal);
+            self.refuse_fetch(waiting, &problem, now_ns, out);
             return Progress::Answered;
         }
         let mut body = std::mem::take(&mut self.scratch);
@@ -283,6 +280,14 @@ impl Edge {
         response::end_body(out, mark);
         self.scratch = if body.capacity() > SCRATCH_BYTES_KEPT { Vec::new() } else { body };
         Progress::Answered
+    }
+
+    /// Answers a plain read that waited with a problem.
+    pub fn refuse_fetch(&mut self, waiting: &Waiting, problem: &Problem, now_ns: i64, out: &mut Vec<u8>) {
+        self.stats.refused_requests += 1;
+        let date = *self.clock.date(now_ns);
+        let refusal = Refusal { connection: waiting.connection, ..Refusal::closing(&date) };
+        response::problem(out, problem, &refusal);
     }
 
     /// [`Reader::pull`] with this edge's log and counters.
