@@ -15,7 +15,7 @@ from typing import Final
 from sprawl._native import Page
 from sprawl.errors import LogDamaged
 from sprawl.limits import DISK_PAGE_BATCHES_MAX, DISK_PAGE_BYTES
-from sprawl.log.cloud.catalogue import ColdRange
+from sprawl.log.catalogue import ColdRange
 from sprawl.log.store import Damage, LogStore
 from sprawl.log.windows import Located, Windows
 

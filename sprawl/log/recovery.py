@@ -21,7 +21,7 @@ from sprawl._native import (
     window_header,
 )
 from sprawl.errors import LogDamaged
-from sprawl.log.cloud.catalogue import (
+from sprawl.log.catalogue import (
     HISTORY_STATE,
     Catalogue,
     lost_states,

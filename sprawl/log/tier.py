@@ -18,7 +18,7 @@ from sprawl._native import Page, Slice, build_window, cut_log, slot_of
 from sprawl.clock import SECOND_NS, Clock
 from sprawl.errors import Conflict, DiskFailed, SprawlError, StartError
 from sprawl.limits import DISK_READERS_COUNT, LOWS_TAKEN_MAX, WINDOW_BYTES
-from sprawl.log.cloud.catalogue import COLD_STATE, Catalogue, ColdRange
+from sprawl.log.catalogue import COLD_STATE, Catalogue, ColdRange
 from sprawl.log.committer import Commit, Committer
 from sprawl.log.figures import DiskFigures
 from sprawl.log.keeping import Engine as Keeping_

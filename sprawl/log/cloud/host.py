@@ -36,14 +36,14 @@ from sprawl.limits import (
     OBJECTS_PAGE_MAX,
     STATES_PUT_MAX,
 )
-from sprawl.log.cloud import mover as plan
-from sprawl.log.cloud.catalogue import (
+from sprawl.log.catalogue import (
     COLD_STATE,
     Catalogue,
     Record,
     slot_records,
     states_of_records,
 )
+from sprawl.log.cloud import mover as plan
 from sprawl.log.cloud.cold import ColdReads, Run
 from sprawl.log.cloud.layout import (
     HISTORY_KEY,
@@ -71,7 +71,7 @@ _PARTITION_ORDER: Final = b"\x01"
 _OWN_IDS_MAX: Final = 2
 # Slots recorded in one turn of the loop, and topics asked for under one lock of the engine.
 _SLOTS_PER_TURN: Final = 32
-_TOPICS_PER_LOCK: Final = 1_000
+_TOPICS_PER_LOCK: Final = 200
 
 
 class Engine(Protocol):

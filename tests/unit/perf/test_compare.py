@@ -142,13 +142,15 @@ def test_every_budget_names_a_row_and_a_system_that_are_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
-    from bench.disk import FIGURES
+    from bench.cloud import FIGURES as CLOUD_FIGURES
+    from bench.disk import FIGURES as DISK_FIGURES
     from bench.peers.rows import ROWS
 
+    figures = DISK_FIGURES | CLOUD_FIGURES
     budgets, _ = compare.read_budgets((ROOT / "perf" / "budgets.toml").read_text())
     for budget in budgets:
-        if budget.row in FIGURES:
-            _, unit, _ = FIGURES[budget.row]
+        if budget.row in figures:
+            _, unit, _ = figures[budget.row]
             assert (budget.against, budget.unit) == (None, unit), budget
             continue
         assert budget.against is None or budget.against in ROWS[budget.row].loads, budget

@@ -1,8 +1,9 @@
 //! What is kept of what memory has let go: how much it is, what retention no longer covers of it, what may be cut away.
 //!
-//! In: batches as memory lets go of them, and what a look at the disk or the cloud found. Out: figures of each tier, low offsets to be
-//! written down, and which stored batches nobody needs any more. Invariants: a readable record counts in one tier; the
-//! low offset never falls; a batch is not needed once all of it lies below the low offset, or its topic is forgotten.
+//! In: batches as memory lets go of them, and what a look at the disk or the cloud found. Out: figures of each tier, low
+//! offsets to be written down, and which stored batches nobody needs any more. Invariants: a readable record counts in one
+//! tier; the low offset never falls; a batch is not needed once all of it lies below the low offset, or its topic is
+//! forgotten.
 
 use super::append::seconds;
 use super::lifetimes::expiry_ns;

@@ -34,7 +34,8 @@ pub(super) struct Lifetimes {
     due: BTreeSet<(i64, u32, u64)>,
     /// Records from the low offset of a partition on that are over, by handle.
     over: HashMap<u32, u64>,
-    /// Records that left memory for the disk or the cloud: when they are over, in whole seconds, and how many of which partition.
+    /// Records that left memory for the disk or the cloud: when they are over, in whole seconds, and how many of which
+    /// partition.
     moved: BTreeMap<(i64, u32), u64>,
     /// Of these, records that retention took first, by handle: their dates say nothing any more.
     forgone: HashMap<u32, u64>,

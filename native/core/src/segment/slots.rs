@@ -31,8 +31,8 @@ impl Piece {
 }
 
 impl Manifest {
-    /// For each slot of `covers` the encoded manifests of what concerns it, each of at most `bytes_max` bytes: none for a slot
-    /// that has no partition here. The offsets of a partition ascend from one piece to the next.
+    /// For each slot of `covers` the encoded manifests of what concerns it, each of at most `bytes_max` bytes: none for a
+    /// slot that has no partition here. The offsets of a partition ascend from one piece to the next.
     ///
     /// # Errors
     /// `bytes_max` is too small for one partition with one row group.

@@ -5,6 +5,7 @@ use crate::log::durable::{Level, Refuses};
 use crate::log::topics::{name_hash, Config};
 use crate::log::{NewRecord, Options, Setup, TopicRecord, LOST_TAIL_OFFSETS};
 use crate::slots::SlotTable;
+use proptest::prelude::*;
 use std::sync::Arc;
 
 const SECOND: i64 = 1_000_000_000;
@@ -344,4 +345,182 @@ fn a_segment_is_built_with_the_lifetimes_that_held_at_each_append() {
     let (key, state) = log.topic_state(log.topics().get(index).id).unwrap();
     assert_eq!(TopicRecord::decode(&key, &state).unwrap().config.ttl_s, 9);
     assert_eq!(log.topic_state(12345), None);
+}
+
+/// One batch as the model knows it.
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    base: u64,
+    records: u32,
+    length: u32,
+    append_ns: i64,
+}
+
+impl Stored {
+    fn end(&self) -> u64 {
+        self.base + u64::from(self.records)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Publish { records: u32, ttl_s: Option<u32> },
+    Evict,
+    Move { batches: usize },
+    Wait { seconds: u8 },
+    Retire { share: u8, is_cold: bool },
+    Discard { share: u8 },
+    Delete,
+    Undelete,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let ttl_s = prop_oneof![3 => Just(None), 1 => (1..20_u32).prop_map(Some)];
+    let op = prop_oneof![
+        6 => (1..6_u32, ttl_s).prop_map(|(records, ttl_s)| Op::Publish { records, ttl_s }),
+        3 => Just(Op::Evict),
+        3 => (1..4_usize).prop_map(|batches| Op::Move { batches }),
+        2 => (0..15_u8).prop_map(|seconds| Op::Wait { seconds }),
+        2 => (any::<u8>(), any::<bool>()).prop_map(|(share, is_cold)| Op::Retire { share, is_cold }),
+        1 => any::<u8>().prop_map(|share| Op::Discard { share }),
+        1 => Just(Op::Delete),
+        1 => Just(Op::Undelete),
+    ];
+    proptest::collection::vec(op, 1..120)
+}
+
+/// A log with one topic, and what was stored in it.
+struct World {
+    log: Log,
+    /// Batches in the order of their offsets; those before `cold` are in the cloud, those before `moved` on disk.
+    stored: Vec<Stored>,
+    cold: usize,
+    moved: usize,
+    now_ns: i64,
+}
+
+impl World {
+    fn new(topic_ttl_s: u64) -> Self {
+        let mut log = empty();
+        topic(&mut log, &Config { ttl_s: topic_ttl_s, ..Config::default() });
+        log.finish_restore(&[], &[]);
+        Self { log, stored: Vec::new(), cold: 0, moved: 0, now_ns: SECOND }
+    }
+
+    fn publish(&mut self, records: u32, ttl_s: Option<u32>) {
+        let Some(index) = self.log.topic(b"t") else { return };
+        let before = self.log.ring().head_lsn();
+        let base = self.log.part(handle(&self.log)).end;
+        for _ in 0..records {
+            let record = NewRecord { value: b"v", ttl_s, ..NewRecord::default() };
+            self.log.publish(index, &record, &Options::default(), self.now_ns).unwrap();
+        }
+        self.log.end_tick(self.now_ns);
+        let length = u32::try_from(self.log.ring().head_lsn() - before).unwrap();
+        self.stored.push(Stored { base, records, length, append_ns: self.log.now_ns() });
+    }
+
+    fn evict(&mut self) {
+        self.log.mark();
+        self.log.end_tick(self.now_ns);
+        while let Some(taken) = self.log.take_commit(1 << 20) {
+            self.log.synced(taken.end_lsn, taken.mark);
+        }
+        self.log.window_sealed(self.log.ring().head_lsn());
+        self.log.age_out(i64::MAX);
+        assert_eq!(self.log.ring().memory_tail(), self.log.ring().head_lsn());
+        self.moved = self.stored.len();
+    }
+
+    fn move_oldest(&mut self, count: usize) {
+        let end = self.moved.min(self.cold + count);
+        let entries = self.stored[self.cold..end].iter().map(|one| StoredBatch {
+            topic_id: ID,
+            partition: 0,
+            base: one.base,
+            records: one.records,
+            length: one.length,
+            append_ns: one.append_ns,
+            end_lsn: 0,
+        });
+        let oldest_ns = self.stored.get(end).map_or(0, |next| next.append_ns);
+        self.log.move_to_cloud(&entries.collect::<Vec<_>>(), oldest_ns).unwrap();
+        self.cold = end;
+    }
+
+    /// Raises the low offset over whole batches, as a look at the index finds them.
+    fn retire(&mut self, share: u8, upto: usize, raise: impl FnOnce(&mut Log, u64, u64, u64, i64)) {
+        let low = self.log.part(handle(&self.log)).low;
+        let mut held = self.stored[..upto].iter().filter(|one| one.end() > low).collect::<Vec<_>>();
+        held.truncate(usize::from(share) * held.len() / 255);
+        let Some(last) = held.last() else { return };
+        let records = held.iter().map(|one| one.end() - one.base.max(low)).sum();
+        let bytes = held.iter().map(|one| u64::from(one.length)).sum();
+        raise(&mut self.log, last.end(), records, bytes, last.append_ns);
+    }
+
+    /// Records from the low offset on by tier, as the model has them, whatever their lifetimes.
+    fn counts(&self) -> [u64; 3] {
+        let low = self.log.part(handle(&self.log)).low;
+        let sum = |held: &[Stored]| held.iter().map(|one| one.end() - one.base.max(low).min(one.end())).sum();
+        [
+            sum(&self.stored[..self.cold]),
+            sum(&self.stored[self.cold..self.moved]),
+            sum(&self.stored[self.moved..]),
+        ]
+    }
+
+    fn check(&self, has_lifetimes: bool) {
+        let at = handle(&self.log);
+        let part = self.log.part(at);
+        let (cold, moved, readable) = (part.in_cloud(), part.moved, self.log.readable(at));
+        let [in_cloud, on_disk, in_memory] = self.counts();
+        assert!(readable <= in_cloud + on_disk + in_memory);
+        assert!(cold.records + moved.records <= readable, "{cold:?} and {moved:?} of {readable}");
+        assert!(cold.bytes + moved.bytes <= part.bytes);
+        assert_eq!(part.cold.is_some(), part.cold_end() > part.low);
+        if !has_lifetimes {
+            assert_eq!((cold.records, moved.records), (in_cloud, on_disk));
+            assert_eq!(readable, in_cloud + on_disk + in_memory);
+        }
+        let is_live = self.log.topics().live() == 1;
+        let counted = (self.log.cold_records(), self.log.moved_records(), self.log.records_held());
+        let expected = if is_live { (cold.records, moved.records, readable) } else { (0, 0, 0) };
+        assert_eq!(counted, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn figures_hold_under_random_moves(ops in ops(), has_lifetimes: bool, topic_ttl_s in 0..30_u64) {
+        let mut world = World::new(if has_lifetimes { topic_ttl_s } else { 0 });
+        for op in ops {
+            world.now_ns += SECOND;
+            match op {
+                Op::Publish { records, ttl_s } => world.publish(records, ttl_s.filter(|_| has_lifetimes)),
+                Op::Evict => world.evict(),
+                Op::Move { batches } => world.move_oldest(batches),
+                Op::Wait { seconds } => world.now_ns += i64::from(seconds) * SECOND,
+                Op::Retire { share, is_cold: true } => {
+                    world.retire(share, world.cold, |log, low, records, bytes, ns| {
+                        log.retired_cold(ID, 0, low, records, bytes, ns);
+                    });
+                }
+                Op::Retire { share, is_cold: false } => {
+                    world.retire(share, world.moved, |log, low, records, bytes, ns| {
+                        log.retired(ID, 0, low, records, bytes, ns);
+                    });
+                }
+                Op::Discard { share } => world.retire(share, world.moved, |log, low, records, bytes, ns| {
+                    log.discarded(ID, 0, low, records, bytes, ns);
+                }),
+                Op::Delete => drop(world.log.delete_topic(b"t", world.now_ns)),
+                Op::Undelete => drop(world.log.undelete_topic(b"t")),
+            }
+            world.log.expire(world.now_ns);
+            world.check(has_lifetimes);
+        }
+    }
 }
