@@ -15,14 +15,14 @@ from typing import Final
 from sprawl._native import SegmentManifest, snapshot_entries
 from sprawl.errors import LogDamaged, ObjectDamaged
 from sprawl.limits import LOST_SEQUENCES, MIB, SLOTS_COUNT, STATES_PUT_MAX
-from sprawl.log.cloud.bucket import Bucket, build_of
-from sprawl.log.cloud.catalogue import (
+from sprawl.log.catalogue import (
     COVER_STATE,
     HISTORY_STATE,
     PIECE_KEY,
     slot_records,
     states_of_records,
 )
+from sprawl.log.cloud.bucket import Bucket, build_of
 from sprawl.log.cloud.layout import (
     DATA_PREFIX,
     MANIFESTS_PREFIX,
