@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes requirements/{dev,run,build}.lock again from pyproject.toml: exact versions with hashes, for CPython 3.11 and
+# Writes requirements/{dev,run,build,readers}.lock again from pyproject.toml: exact versions with hashes, for CPython 3.11 and
 # up on Linux and macOS at once. Run after changing a dependency; `scripts/lock.sh --upgrade` takes newer versions.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -16,6 +16,7 @@ compile() { # OUTPUT ARGUMENT...
 compile requirements/dev.lock pyproject.toml --extra dev "$@"
 compile requirements/run.lock pyproject.toml --constraint requirements/dev.lock
 compile requirements/build.lock --group build --constraint requirements/dev.lock
+compile requirements/readers.lock --group readers --constraint requirements/dev.lock "$@"
 
 # What only the worker process may import belongs to the version that brings it, never to these files by accident.
 if heavy=$(grep -nE '^(numpy|pandas|scipy|pyarrow|onnx|onnxruntime)==' requirements/*.lock); then

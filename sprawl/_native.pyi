@@ -796,6 +796,8 @@ class SegmentManifest:
     records: int
     oldest_ns: int
     newest_ns: int
+    # (first byte, bytes, XXH3-64) of each row group, then of the footer, ascending
+    checksums: list[tuple[int, int, int]]
     part: tuple[int, int]
     covers: list[_Cover]
     partitions: list[_PartitionRange]

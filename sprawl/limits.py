@@ -277,6 +277,19 @@ STORE_IDLE_TIMEOUT_S: Final = 10.0
 # Seconds between two attempts of one call: doubled from the first to the second, with jitter.
 STORE_RETRY_S_MIN: Final = 0.05
 STORE_RETRY_S_MAX: Final = 2.0
+# Seconds that a call of a command may take which reads a bucket with no node, and the bytes of an
+# object that it holds at once.
+BUCKET_CALL_TIMEOUT_S: Final = 60.0
+BUCKET_PIECE_BYTES: Final = 8 * MIB
+# Bytes of a manifest that such a command reads; one of SEGMENT_PARTITIONS_MAX partitions has 5 MiB.
+MANIFEST_BYTES_MAX: Final = 16 * MIB
+# Faults of a bucket that a JSON answer lists; all of them are on stderr.
+FAULTS_SHOWN_MAX: Final = 1_000
+# Rows that a query over a bucket hands on at once.
+QUERY_ROWS_COUNT: Final = 1_000
+# How far above the last covered sequence a slot goes on after a restore: what was not uploaded had
+# sequences, too, and no later build may have the name of an earlier one.
+LOST_SEQUENCES: Final = 1 << 24
 
 # --- Worker process. ---
 

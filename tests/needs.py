@@ -59,13 +59,29 @@ def schemathesis() -> str | None:
 
 
 def duckdb() -> str | None:
-    """Where DuckDB is installed (extra ``sql``), which queries the cold tier."""
-    return _importable("duckdb")
+    """Where DuckDB is installed with what it imports (extra ``sql``), which queries the cold tier."""
+    found = [_importable(name) for name in ("duckdb", "fsspec", "pytz")]
+    return found[0] if all(found) else None
 
 
 def polars() -> str | None:
     """Where Polars is installed, a second reader of the cold tier."""
     return _importable("polars")
+
+
+def spark() -> str | None:
+    """Where Spark is installed for Python, and a Java for it to run on."""
+    return _importable("pyspark") if _working_java() else None
+
+
+def _working_java() -> bool:
+    path = shutil.which("java")
+    if path is None:
+        return False
+    return (
+        subprocess.run([path, "-version"], capture_output=True, timeout=30, check=False).returncode
+        == 0
+    )
 
 
 def pyarrow() -> str | None:
@@ -184,8 +200,12 @@ FINDERS: dict[str, tuple[Callable[[], str | None], str]] = {
     "chromedriver": (chromedriver, "no chromedriver on PATH (Debian: apt install chromium-driver)"),
     "selenium": (selenium, "no selenium (pip install -e '.[e2e]')"),
     "schemathesis": (schemathesis, "no schemathesis (pip install -e '.[fuzz]')"),
-    "duckdb": (duckdb, "no duckdb (pip install -e '.[sql]')"),
+    "duckdb": (duckdb, "no duckdb with fsspec and pytz (pip install -e '.[sql]')"),
     "polars": (polars, "no polars (pip install polars)"),
+    "spark": (
+        spark,
+        "no pyspark with Java (pip install -e '.[scale]', apt install default-jre-headless)",
+    ),
     "pyarrow": (pyarrow, "no pyarrow (pip install pyarrow)"),
     "python2.7": (
         python27,

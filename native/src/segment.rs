@@ -96,6 +96,14 @@ impl SegmentManifest {
     }
 
     #[getter]
+    fn checksums(&self) -> Vec<(u64, u64, u64)> {
+        let manifest = &self.inner;
+        let footer = (manifest.footer_at, manifest.size - manifest.footer_at, manifest.footer_sum);
+        let groups = manifest.groups.iter().map(|group| (group.at, group.length, group.sum));
+        groups.chain([footer]).collect()
+    }
+
+    #[getter]
     fn part(&self) -> (u16, u16) {
         (self.inner.part, self.inner.parts)
     }

@@ -13,7 +13,7 @@ Source: docs/design/disk.md.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from sprawl._native import last_entries, last_sequences, snapshot_entries
@@ -69,6 +69,16 @@ def low_states(lows: Iterable[tuple[int, int, int]]) -> dict[bytes, bytes]:
         for topic_id, partition, low in lows
         if topic_id
     }
+
+
+def topic_states(topics: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """States for records of ``$sys.topics`` by their keys."""
+    return {_TOPIC + key: record for key, record in topics.items()}
+
+
+def sequence_states(sequences: Iterable[tuple[int, int]]) -> dict[bytes, bytes]:
+    """States for (slot, newest sequence that was cut away)."""
+    return {_SLOT + _NUMBER.pack(slot): counter(sequence) for slot, sequence in sequences}
 
 
 def states_of_topic(store: LogStore, topic_id: int) -> list[bytes]:

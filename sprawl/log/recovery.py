@@ -161,8 +161,13 @@ def restore(
     if found.unclean:
         state[UNCLEAN_STATE] = _packed(found.unclean)
     if found.damaged_lsns:
-        state[DAMAGED_STATE] = _packed([(lsn, 1) for lsn in found.damaged_lsns])
+        state |= damaged_state(found.damaged_lsns)
     store.put_commit((), found.tail, state=state)
+
+
+def damaged_state(lsns: Iterable[int]) -> dict[bytes, bytes]:
+    """The state that names positions at which bytes ended that hold no whole batch."""
+    return {DAMAGED_STATE: _packed((lsn, 1) for lsn in lsns)}
 
 
 def _restore_cold(engine: Engine, found: Found, catalogue: Catalogue) -> None:

@@ -138,6 +138,31 @@ def open_directory(
     return Directory(chosen, identity, was_clean, tuple(warnings), lock)
 
 
+def new_directory(
+    path: str,
+    bind_port: int,
+    node_id: str,
+    version: str,
+    make_id: Callable[[], str],
+    *,
+    cluster_id: str,
+) -> Directory:
+    """Locks an empty or absent directory that is to be filled before its first start; signs nothing.
+
+    It is one of the cluster ``cluster_id``. Raises StartError for one that holds anything.
+    """
+    chosen = Path(path)
+    try:
+        if chosen.exists() and not _is_empty(chosen):
+            raise _unreadable(chosen, "it is not empty")
+        chosen.mkdir(parents=True, exist_ok=True)
+        fresh = _next_identity(None, bind_port, node_id, version, make_id)
+        identity = replace(fresh, cluster_id=cluster_id)
+        return Directory(chosen, identity, True, (), _lock(chosen))
+    except OSError as error:
+        raise _unreadable(chosen, error.strerror or str(error)) from error
+
+
 class _Turn:
     """The base directory's own lock: two nodes given the same fresh path choose one by one."""
 

@@ -24,6 +24,14 @@ PORTS = (8080, 8081, 7946)
 """The default ports of a node."""
 
 NODE = "sprawl -httpPort=8080"
+ALL_TIERS = (
+    "MINIO_ENDPOINT=file://$PWD/objects SPRAWL_STORAGE_CLOUD_ENABLED=true "
+    "SPRAWL_STORAGE_MEMORY_TO_DISK_AGE=5 SPRAWL_STORAGE_DISK_TO_CLOUD_AGE=10 "
+    ".venv/bin/sprawl -httpPort=8080"
+)
+FOLLOW = "scripts/verify-tiering.sh"
+STATUS = ".venv/bin/sprawlctl tier status"
+VERIFY = ".venv/bin/sprawlctl tier verify --from file://$PWD/objects/sprawl-messages"
 
 Check = Callable[[Place, str], None]
 
@@ -100,6 +108,7 @@ def starts(place: Place, command: str) -> None:
 BY_MAKE_RUN = "test_make_run_becomes_a_node_whose_closing_commands_work"
 BY_ITSELF = "runs this test"
 BY_WHEEL = "scripts/wheel.sh installs the wheel and runs scripts/smoke.sh"
+BY_TIERS = "test_a_message_passes_all_three_tiers"
 BY_IMAGE = "scripts/image.sh builds and runs the image"
 
 COMMANDS: dict[str, Check | str] = {
@@ -111,6 +120,10 @@ COMMANDS: dict[str, Check | str] = {
     ),
     ".venv/bin/sprawlctl subscribe -t my-topic --follow": follows_a_topic,
     "make test": BY_ITSELF,
+    ALL_TIERS: BY_TIERS,
+    FOLLOW: BY_TIERS,
+    STATUS: BY_TIERS,
+    VERIFY: BY_TIERS,
     "pip install .": BY_WHEEL,
     NODE: starts,
     'sprawlctl publish -t my-topic -m "Hello, World!"': publishes_by_sprawlctl,
@@ -152,6 +165,25 @@ def test_command_beside_a_node(served: Place, command: str) -> None:
 
 def test_node_by_the_installed_command(place: Place) -> None:
     starts(place, NODE)
+
+
+@pytest.mark.needs("curl")
+def test_a_message_passes_all_three_tiers(place: Place) -> None:
+    """The block of the README with ages of 5 and 10 s, over a folder."""
+    place.link_programs(place.directory / ".venv/bin")
+    node = place.start_node(ALL_TIERS, 8080, **_defaults(place))
+    followed = place.run(FOLLOW, seconds=120, SPRAWL_URL=place.url(8080))
+    assert followed.status == 0, followed.stderr
+    assert "20 of 20 messages were seen in the cloud tier" in followed.stdout
+    assert "waiting until they are 5 s old" in followed.stdout
+    assert followed.stdout.splitlines()[-1] == "OK: every message moved and stayed readable"
+    head, *rows = place.run(STATUS).stdout.splitlines()
+    assert head.startswith("TIER")
+    assert [row.split()[0] for row in rows] == ["memory", "disk", "cloud"]
+    assert node.interrupted().status == 0
+    verified = place.run(VERIFY)
+    assert verified.status == 0, verified.stderr
+    assert re.search(r"^records +20$", verified.stdout, re.MULTILINE)
 
 
 def test_client_snippet_prints_the_id_of_its_message(served: Place) -> None:

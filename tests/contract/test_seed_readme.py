@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from tests.contract.typed import ROOT, Place, commands_of, with_needs
+from tests.unit.log.cloud import servers
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -27,7 +28,6 @@ PORTS = (8080, 8081, 8087, 8091, 8092, 7946, 7947, 7950)
 NOW = "works now"
 NOT_OURS = "not ours: docker, go, git"
 FEATURES = {
-    "cloud tier": "Cloud tier",
     "cluster": "Cluster",
     "predictor": "Load predictor",
 }
@@ -104,8 +104,8 @@ def shows_the_store(place: Place, command: str) -> None:
     assert [store[tier]["enabled"] for tier in ("disk", "cloud")] == [True, False]
 
 
-def moves_to_disk(place: Place, command: str) -> None:
-    """The script sees its messages on disk and reads them back; the ages of the node are an hour, so it asks."""
+def moves_messages(place: Place, command: str) -> None:
+    """The script sees its messages move and reads them back; the ages of the page are hours, so it asks."""
     ended = place.run(command, seconds=150, SPRAWL_URL=place.url(8080))
     assert ended.status == 0, ended.stderr
     assert ended.stdout.splitlines()[-1] == "OK: every message moved and stayed readable"
@@ -130,6 +130,13 @@ _DISK = (
     "SPRAWL_STORAGE_DISK_PATH=./data/node1/disk"
 )
 
+DISK_NODE = f"{_DISK} {_NODE}"
+ALL_TIERS = (
+    "MINIO_ENDPOINT=http://localhost:9000 MINIO_ACCESS_KEY=minioadmin MINIO_SECRET_KEY=minioadmin "
+    f"{_DISK} SPRAWL_STORAGE_CLOUD_ENABLED=true SPRAWL_STORAGE_CLOUD_BUCKET=sprawl-messages "
+    f"SPRAWL_STORAGE_MEMORY_TO_DISK_AGE=3600 SPRAWL_STORAGE_DISK_TO_CLOUD_AGE=86400 {_NODE}"
+)
+
 COMMANDS: dict[str, tuple[str, Check | None]] = {
     # Installation.
     "git clone https://github.com/yourusername/sprawl.git": (NOT_OURS, None),
@@ -138,25 +145,17 @@ COMMANDS: dict[str, tuple[str, Check | None]] = {
     "go build -o sprawlctl cmd/sprawlctl/main.go": (NOT_OURS, None),
     # Running a node with tiered storage.
     "mkdir -p data/node1/disk": (NOW, makes_its_directory),
-    f"{_DISK} {_NODE}": (
-        NOW,
-        starts(8080, 8091),
-    ),
+    DISK_NODE: (NOW, starts(8080, 8091)),
     "docker run -d --name minio -p 9000:9000 -p 9001:9001 "
     '-e "MINIO_ROOT_USER=minioadmin" -e "MINIO_ROOT_PASSWORD=minioadmin" '
     'minio/minio server /data --console-address ":9001"': (NOT_OURS, None),
-    "MINIO_ENDPOINT=http://localhost:9000 MINIO_ACCESS_KEY=minioadmin MINIO_SECRET_KEY=minioadmin "
-    f"{_DISK} SPRAWL_STORAGE_CLOUD_ENABLED=true SPRAWL_STORAGE_CLOUD_BUCKET=sprawl-messages "
-    f"SPRAWL_STORAGE_MEMORY_TO_DISK_AGE=3600 SPRAWL_STORAGE_DISK_TO_CLOUD_AGE=86400 {_NODE}": (
-        NOW,
-        # Without the server of the line before it the tier is degraded and the node serves.
-        starts(8080, 8091),
-    ),
+    # Without the server of the line before it the tier is degraded and the node serves.
+    ALL_TIERS: (NOW, starts(8080, 8091)),
     # Basic usage.
     "./sprawlctl -n http://localhost:8080 subscribe -t my-topic": (NOW, subscribes),
     './sprawlctl -n http://localhost:8080 publish -t my-topic -m "Hello, World!"': (NOW, publishes),
     "curl http://localhost:8080/store | jq": (NOW, shows_the_store),
-    "./scripts/verify-tiering.sh": (NOW, moves_to_disk),
+    "./scripts/verify-tiering.sh": (NOW, moves_messages),
     _ai("cpu"): ("predictor", is_not_available),
     "curl -X POST http://localhost:8080/ai/train?resource=cpu,memory,message_rate | jq": (
         "predictor",
@@ -210,14 +209,14 @@ def has_default(line: str) -> Check:
 SETTINGS: dict[str, tuple[str, Check]] = {
     # A setting that asks for a tier is accepted as a setting; asking for the tier is refused.
     "SPRAWL_STORAGE_DISK_ENABLED=true|false": (NOW, is_shown("diskEnabled = {}")),
-    "SPRAWL_STORAGE_CLOUD_ENABLED=true|false": ("cloud tier", is_shown("cloudEnabled = {}")),
+    "SPRAWL_STORAGE_CLOUD_ENABLED=true|false": (NOW, is_shown("cloudEnabled = {}")),
     "SPRAWL_STORAGE_DISK_PATH=/path/to/rocksdb": (NOW, is_shown('diskStoragePath = "{}"')),
-    "MINIO_ENDPOINT=http://minio:9000": ("cloud tier", is_shown('s3Endpoint = "{}"')),
-    "MINIO_ACCESS_KEY=your-access-key": ("cloud tier", is_shown('# s3AccessKey = "***"')),
-    "MINIO_SECRET_KEY=your-secret-key": ("cloud tier", is_shown('# s3SecretKey = "***"')),
+    "MINIO_ENDPOINT=http://minio:9000": (NOW, is_shown('s3Endpoint = "{}"')),
+    "MINIO_ACCESS_KEY=your-access-key": (NOW, is_shown('# s3AccessKey = "***"')),
+    "MINIO_SECRET_KEY=your-secret-key": (NOW, is_shown('# s3SecretKey = "***"')),
     "SPRAWL_STORAGE_MEMORY_MAX_SIZE=104857600": (NOW, is_shown("memoryMaxSize = {}")),
     "SPRAWL_STORAGE_MEMORY_TO_DISK_AGE=3600": (NOW, is_shown("memoryToDiskAge = {}")),
-    "SPRAWL_STORAGE_DISK_TO_CLOUD_AGE=86400": ("cloud tier", is_shown("diskToCloudAge = {}")),
+    "SPRAWL_STORAGE_DISK_TO_CLOUD_AGE=86400": (NOW, is_shown("diskToCloudAge = {}")),
     "-bindAddr string": (NOW, has_default('bindAddr = "0.0.0.0"')),
     "-bindPort int": (NOW, has_default("bindPort = 7946")),
     "-httpAddr string": (NOW, has_default('httpAddr = "0.0.0.0"')),
@@ -278,6 +277,29 @@ def served(tmp_path_factory: pytest.TempPathFactory, spelling: str) -> Iterator[
         yield place
     finally:
         place.close()
+
+
+@pytest.mark.needs("minio", "curl")
+def test_all_tiers_go_on_with_what_the_disk_tier_holds(
+    place: Place, spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's two starts in one directory, the first node stopped between them, and its script."""
+    monkeypatch.setenv("MINIO_ROOT_USER", "minioadmin")
+    monkeypatch.setenv("MINIO_ROOT_PASSWORD", "minioadmin")
+    node = place.start_node(spelled(DISK_NODE, spelling), 8080)
+    message = {"topic": "t", "payload": "from before"}
+    sent = httpx.post(f"{place.url(8080)}/publish", json=message).json()
+    assert node.interrupted().status == 0
+    with servers.minio(tmp_path / "minio") as minio:
+        command = spelled(ALL_TIERS, spelling).replace("http://localhost:9000", minio.shown)
+        node = place.start_node(command, 8080)
+        moves_messages(place, "./scripts/verify-tiering.sh")
+        store = httpx.get(f"{place.url(8080)}/store").json()
+        assert store["storage_type"] == "s3"
+        assert (store["cloud"]["messages"], store["cloud"]["degraded"]) == (21, False)
+        found = httpx.get(f"{place.url(8080)}/messages/{sent['id']}").json()
+        assert (found["payload"], found["storage_tier"]) == ("from before", "cloud")
+        assert node.interrupted().status == 0
 
 
 def _asks_a_node(command: str) -> bool:

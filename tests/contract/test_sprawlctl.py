@@ -187,3 +187,21 @@ def test_bench_counts_and_loses_nothing(url: str, kind: str) -> None:
     if kind in {"pubsub", "latency"}:
         assert row["lost"] == 0
         assert 0 < row["latency_ms"]["p50"] <= row["latency_ms"]["max"]
+
+
+def test_tiers_are_shown_and_topics_moved(url: str) -> None:
+    assert ctl(url, "publish", "-t", "moved", "-c", "3", "-i", "0").returncode == 0
+    done = ctl(url, "tier", "move", "moved", "--to", "disk", "-o", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"status": "success", "tier": "disk", "topic": "moved"}
+    shown = json.loads(ctl(url, "tier", "status", "-o", "json").stdout)
+    assert [row["tier"] for row in shown] == ["memory", "disk"]
+    assert shown[1]["messages"] >= 3
+    head, *rows = ctl(url, "tier", "status").stdout.splitlines()
+    assert head.split()[:3] == ["TIER", "STATE", "MESSAGES"]
+    assert [row.split()[0] for row in rows] == ["memory", "disk"]
+    both = ctl(f"{url},{url.replace('127.0.0.1', 'localhost')}", "tier", "status").stdout
+    assert both.startswith("NODE") and len(both.splitlines()) == 5
+    refused = ctl(url, "tier", "move", "nobody", "--to", "disk")
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert refused.stderr.startswith("sprawlctl: ") and refused.stderr.count("\n") == 1

@@ -4,7 +4,7 @@ In: Markdown; commands. Out: results. A command is run as it stands, after subst
 tests of one machine out of each other's way and need nothing beyond bash and curl:
 
 - every port number that the page names (``Place.ports``) becomes a port that was free;
-- a ``sprawlctl`` without ``-n`` is given its default, ``-n http://localhost:8080``, so that there
+- a ``sprawlctl`` that asks a node and has no ``-n`` is given its default, ``-n http://localhost:8080``, so that there
   is a port to substitute;
 - where jq is not installed, ``| jq`` is ``| python3 -m json.tool``.
 
@@ -44,7 +44,9 @@ _KEPT = "SPRAWL_BUILD_PROFILE"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CURL = re.compile(r"\bcurl\b|verify-tiering")
 _COMMENT = re.compile(r"(^|\s)#.*$")
-_CTL_WITHOUT_NODE = re.compile(r"\bsprawlctl(?=\s)(?!.*\s-n\s)")
+_CTL_WITHOUT_NODE = re.compile(
+    r"\bsprawlctl(?=\s)(?!\s+tier\s+(?:verify|restore|query)\b)(?!.*\s-n\s)"
+)
 
 
 def blocks_of(markdown: str, language: str) -> list[str]:

@@ -1,5 +1,8 @@
 """A window of the log for tests of segments: what is in it, and what a table of it must say."""
 
+import random
+
+from sprawl._native import encode_batch, encode_envelope
 from tests.models import batch, envelope, ids
 
 TOPICS = {0x0123456789ABCDEF: "orders.eu", 7: "größe"}
@@ -20,11 +23,16 @@ RECORDS = [
 ]
 
 
-def window(count: int = 6, copies: int = 1) -> bytes:
-    """``count`` batches of ``copies`` times ``RECORDS``, two topics in turn, from offset 10 on."""
-    log, names, ends = b"", list(TOPICS.items()), dict.fromkeys(TOPICS, 10)
+def window(count: int = 6, copies: int = 1, start: int = 0, step_ns: int = 1) -> bytes:
+    """``count`` batches of ``copies`` times ``RECORDS``, two topics in turn, from offset 10 on.
+
+    ``start``: an even number of such batches lie in windows before it. ``step_ns``: from one append
+    to the next.
+    """
     records = RECORDS * copies
-    for number in range(count):
+    log, names = b"", list(TOPICS.items())
+    ends = dict.fromkeys(TOPICS, 10 + start // 2 * len(records))
+    for number in range(start, start + count):
         topic_id, name = names[number % 2]
         producer = (5, 1, (1 << 31) - 2) if number % 3 == 0 else (-1, -1, -1)
         fields = envelope.Envelope(
@@ -34,7 +42,7 @@ def window(count: int = 6, copies: int = 1) -> bytes:
             partition=3,
             sequence=number,
             topic_id=topic_id,
-            append_ns=APPEND_NS + number,
+            append_ns=APPEND_NS + number * step_ns,
             expiry_ns=0,
             records_count=len(records),
         )
@@ -42,6 +50,31 @@ def window(count: int = 6, copies: int = 1) -> bytes:
         log += envelope.seal(fields, encoded)
         ends[topic_id] += len(records)
     return log
+
+
+def large_window(batches: int, values_count: int = 64, value_bytes: int = 1024) -> bytes:
+    """Batches of random values in the two topics in turn, encoded by the node's own code."""
+    rng, log, names = random.Random(7), [], list(TOPICS.items())
+    for number in range(batches):
+        topic_id, name = names[number % 2]
+        values = [
+            (None, rng.randbytes(value_bytes), None, 1_700_000_000_000) for _ in range(values_count)
+        ]
+        encoded = bytearray(encode_batch(values))
+        encoded[:8] = (number // 2 * values_count).to_bytes(8, "big")
+        log.append(
+            encode_envelope(
+                bytes(encoded),
+                slot=ids.slot_of(name, 3),
+                epoch=0,
+                partition=3,
+                sequence=number,
+                topic_id=topic_id,
+                append_ns=APPEND_NS + number * 1_000_000,
+                records_count=values_count,
+            )
+        )
+    return b"".join(log)
 
 
 def topics() -> list[tuple[int, str | None, list[tuple[int, int]]]]:

@@ -23,11 +23,12 @@ from sprawl.cli.ctl.run import Ended
 from sprawl.cli.ctl.selftest import selftest
 from sprawl.cli.ctl.sub import sub
 from sprawl.cli.ctl.subscribe import subscribe
+from sprawl.cli.ctl.tier import tier
 from sprawl.cli.ctl.topic import topic
 from sprawl.errors import SprawlError
 
 LATER: Final = (
-    "ai", "cluster", "context", "dlq", "message", "pull", "subscription", "tier", "top",
+    "ai", "cluster", "context", "dlq", "message", "pull", "subscription", "top",
 )  # fmt: skip
 """Commands that later versions have."""
 
@@ -72,7 +73,7 @@ def help_(ctx: click.Context, path: tuple[str, ...]) -> None:
 
 for _command in (
     publish, subscribe, selftest, diagnose, completion,
-    pub, sub, topic, node, health, doctor, bench,
+    pub, sub, topic, tier, node, health, doctor, bench,
 ):  # fmt: skip
     root.add_command(_command)
 

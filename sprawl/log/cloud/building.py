@@ -60,12 +60,13 @@ class SegmentWork:
         covers, built = build_segments([body[states_end:]], topics)
         kept: dict[str, bytes] = {}
         manifests = [data for data, _ in built]
-        for number, (manifest, data) in enumerate(built):
+        for manifest, data in built:
             key = SegmentManifest(manifest).key
-            if number == 0:
-                kept[topics_key(key)] = bytes(body[topics_end:states_end])
             kept[key] = data
             kept[manifest_key(key)] = manifest
+        if kept:
+            # The last of all: whoever reads the bucket alone sees by it that the build is whole.
+            kept[topics_key(next(iter(kept)))] = bytes(body[topics_end:states_end])
         with self._lock:
             self._kept = kept
         members = {

@@ -12,6 +12,9 @@ from typing import Final
 
 from sprawl.errors import ObjectDamaged
 
+ROOT_PREFIX: Final = "sprawl/"
+"""What every key of ours begins with."""
+
 HISTORY_KEY: Final = "_sprawl/history"
 """Which log the objects of a cluster id are of."""
 
@@ -27,7 +30,7 @@ _LENGTH: Final = struct.Struct("<I")
 
 def cluster_prefix(cluster_id: str) -> str:
     """What every key of a cluster begins with; several may share a bucket."""
-    return f"sprawl/{cluster_id}/"
+    return f"{ROOT_PREFIX}{cluster_id}/"
 
 
 def segment_name(key: str) -> str:

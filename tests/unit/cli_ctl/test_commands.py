@@ -156,7 +156,7 @@ async def test_a_closed_pipe_is_silence(node: FlakyServer) -> None:
     assert await process.wait() == 0
 
 
-@pytest.mark.parametrize("name", ["pull", "subscription", "dlq", "tier", "cluster", "ai"])
+@pytest.mark.parametrize("name", ["pull", "subscription", "dlq", "cluster", "ai"])
 async def test_commands_of_later_versions_say_so(name: str) -> None:
     status, _, err = await ctl(name)
     assert status == 2
