@@ -168,10 +168,19 @@ def find_offset(folder: Path) -> dict[str, float]:
     from sprawl.log.store import LogStore
     from sprawl.log.windows import Windows
 
-    messages = 6_000_000
-    with node(folder, 4 * MIB) as (_, port):
-        batches(port, messages)
+    windows_count, each = 1_000, 100
+    messages = windows_count * each
+    lines = b"".join(b'{"payload":"%s"}\n' % PAYLOAD for _ in range(each))
+    with node(folder) as (_, port):
         connection = http.client.HTTPConnection("127.0.0.1", port)
+        for _ in range(windows_count):
+            kind = {"Content-Type": "application/x-ndjson"}
+            connection.request("POST", "/v1/topics/t/messages", lines, kind)
+            assert connection.getresponse().read()
+            # A window each: what is on disk is sealed when memory has to let go of it.
+            body = json.dumps({"topic": "t", "tier": "disk"})
+            connection.request("POST", "/store/tiers", body)
+            assert b"success" in connection.getresponse().read()
         connection.request("GET", "/v1/topics/t")
         topic_id = json.loads(connection.getresponse().read())["topic_id"]
     (directory,) = [path.parent for path in folder.rglob("node.json")]
@@ -248,15 +257,17 @@ def loop_volume(folder: Path) -> Iterator[tuple[Path, str]]:
         subprocess.run(["losetup", "--detach", device], check=True)
 
 
-def written(folder: Path, path: str) -> dict[str, float]:
-    """Bytes written to the block device per byte of message, 1 KiB messages at disk, 256 connections."""
-    messages = 400_000
+MANY = ("--connections", "256")
+NDJSON = ("--connections", "16", "--form", "ndjson", "--batch", "100")
+
+
+def written(folder: Path, path: str, *words: str, messages: int = 400_000) -> dict[str, float]:
+    """Bytes written to the block device per byte of message, 1 KiB messages at disk."""
     with loop_volume(folder) as (mount, device):
         stat = Path(f"/sys/block/{device}/stat")
         with node(mount, 128 * MIB) as (_, port):
             before = int(stat.read_text().split()[6]) * 512
-            words = ["--connections", "256", "--size", "1024", "--path", path]
-            publish(port, *words, "--messages", str(messages))
+            publish(port, *words, "--size", "1024", "--path", path, "--messages", str(messages))
         os.sync()
         after = int(stat.read_text().split()[6]) * 512
     return {"value": (after - before) / (messages * 1024), "device_bytes": after - before}
@@ -278,7 +289,7 @@ FIGURES: dict[str, Figure] = {
     "written-one": (
         "device bytes per message byte, one topic",
         "× message bytes",
-        lambda folder: written(folder, "/v1/topics/t/messages"),
+        lambda folder: written(folder, "/v1/topics/t/messages", *MANY),
     ),
     **{
         f"ceiling-{messages}": (
@@ -291,7 +302,24 @@ FIGURES: dict[str, Figure] = {
     "written-topics": (
         "device bytes per message byte, a topic per message",
         "× message bytes",
-        lambda folder: written(folder, "/v1/topics/t{n}/messages"),
+        lambda folder: written(folder, "/v1/topics/t{n}/messages", *MANY),
+    ),
+    "written-one-ndjson": (
+        "the same, one topic, NDJSON batches of 100",
+        "× message bytes",
+        lambda folder: written(folder, "/v1/topics/t/messages", *NDJSON),
+    ),
+    "written-topics-ndjson": (
+        "the same, a topic per batch, NDJSON batches of 100",
+        "× message bytes",
+        lambda folder: written(folder, "/v1/topics/t{n}/messages", *NDJSON),
+    ),
+    "written-lone": (
+        "the same, one connection: a commit per message",
+        "× message bytes",
+        lambda folder: written(
+            folder, "/v1/topics/t/messages", "--connections", "1", messages=10_000
+        ),
     ),
 }
 
