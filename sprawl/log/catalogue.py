@@ -124,6 +124,13 @@ class Catalogue:
             self._sizes[manifest.key] = manifest.size
             yield end_lsn, piece
 
+    def count(self, states: Mapping[bytes, bytes]) -> None:
+        """Counts the segments of states that are put without ``add``."""
+        for name, value in states.items():
+            if name.startswith(COLD_STATE):
+                manifest = SegmentManifest(_stored(name, value)[1])
+                self._sizes[manifest.key] = manifest.size
+
     def add(self, slot: int, records: Iterable[Record]) -> None:
         """Takes the durable records of one slot in."""
         pieces = [value for key, value in records if len(key) == PIECE_KEY.size]

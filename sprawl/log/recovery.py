@@ -144,6 +144,7 @@ def restore(
     lost: dict[bytes, bytes] = {}
     if catalogue is not None:
         lost = _lost_states(store, found, tail_lsn, catalogue)
+        catalogue.count(lost)
         _restore_cold(engine, found, catalogue)
     for window in found.windows:
         for value in _values(store, found, window, _PARTITIONS, tail_lsn):

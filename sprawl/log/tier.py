@@ -312,6 +312,10 @@ class DiskTier:
         """Puts named states, deletes others; synced on return."""
         await self.keeping.put_states(states, deletes)
 
+    async def write_lows(self) -> None:
+        """Makes the low offsets durable."""
+        await self.keeping.write_lows()
+
     async def hand_over(self, window: Window) -> None:
         """Lets the oldest window go to the cloud, which has it; nothing when it is gone already."""
         await self.keeping.hand_over(window)

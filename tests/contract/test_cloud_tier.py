@@ -17,6 +17,7 @@ import pytest
 
 from sprawl.log.cloud.place import StorePlace
 from tests.contract.tier_calls import (
+    START,
     Start,
     ask,
     metric,
@@ -365,3 +366,54 @@ def test_binary_values_and_headers_come_back(start: Start, tmp_path: Path) -> No
     (found,) = read(node, "a").json()["messages"]
     assert found == kept
     assert base64.b64decode(found["base64"]) == value
+
+
+def test_segments_that_nobody_can_read_any_more_are_removed(tmp_path: Path) -> None:
+    settings = START | settings_of(f"file://{tmp_path}/objects", "sprawl-dead")
+    with NodeProcess(tmp_path / "data", tmp_path / "log", settings, "brisk") as node:
+        node.start()
+        put(node, "short", ttl_s=2)
+        for topic in ("a", "short", "b"):
+            publish(node, topic, 10)
+            to_cloud(node, topic)
+        put(node, "a", retention={"count": 1})
+        publish(node, "a", 2)
+
+        def is_removed() -> bool:
+            return tiers(node)["cloud"]["segments"] == 1
+
+        until("the segments of a and short are gone", is_removed)
+        kept = list((tmp_path / "objects").rglob("*.parquet"))
+        assert len(kept) == 1
+        assert offsets(node, "a") == [11]
+        assert offsets(node, "b") == list(range(10))
+        until("it is written", lambda: metric(node, "sprawl_unsynced_bytes") == 0)
+        node.kill()
+        node.start()
+        assert tiers(node)["cloud"]["segments"] == 1
+        assert offsets(node, "b") == list(range(10))
+        assert read(node, "short", "offset:3").status_code == 410
+        assert sum(counts(node)) == 11
+
+
+def test_records_without_their_states_are_found_at_the_next_start(tmp_path: Path) -> None:
+    settings = START | settings_of(f"file://{tmp_path}/objects", "sprawl-half")
+    with NodeProcess(tmp_path / "data", tmp_path / "log", settings, "half-recorded") as node:
+        node.start()
+        put(node, "a", partitions=5)
+        publish(node, "a", 100)
+        publish(node, "b", 10)
+        post(node, "/store/tiers", {"topic": "a", "tier": "cloud"})
+        assert node.wait(20) == -9
+        node.program = "sprawl"
+        node.start()
+        until("it is known to be there", lambda: counts(node) == (0, 0, 110))
+        # Nothing was put again: what the log says of the bucket is believed.
+        assert metric(node, "sprawl_cloud_uploaded_bytes_total") == 0
+        assert tiers(node)["cloud"]["segments"] == 1
+        assert len(everything(node, "a")) == 100
+        assert offsets(node, "b") == list(range(10))
+        node.kill()
+        node.start()
+        assert counts(node) == (0, 0, 110)
+        assert len(everything(node, "a")) == 100

@@ -24,6 +24,14 @@ READY_S: Final = 20
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PROGRAMS: Final = {
     "sprawl": ["-c", "from sprawl.cli.node import main; raise SystemExit(main())"],
+    # The janitor comes every second, not every hour.
+    "brisk": [
+        "-c",
+        "from sprawl.log.cloud import mover; mover.JANITOR_INTERVAL_S = 1; "
+        "from sprawl.cli.node import main; raise SystemExit(main())",
+    ],
+    # Dies when the manifest records of a move are durable and nothing that follows from them is.
+    "half-recorded": ["-m", "tests.faults.half_recorded"],
     "planted": ["-m", "tests.faults.planted_node"],
     "model": ["-m", "tests.faults.model_node"],
 }
@@ -56,7 +64,8 @@ class NodeProcess:
         self.port: Final = free_port()
         # Of the next start.
         self.settings: Final = dict(settings or {})
-        self._program = program
+        # Of the next start, too.
+        self.program = program
         self._planted = planted
         self._bind_port = free_port()
         self._health_port = free_port()
@@ -99,7 +108,7 @@ class NodeProcess:
     def spawn(self) -> subprocess.Popen[bytes]:
         """Starts it and does not wait."""
         assert not self.is_running()
-        command = [sys.executable, *_PROGRAMS[self._program]]
+        command = [sys.executable, *_PROGRAMS[self.program]]
         command += ["-httpAddr=127.0.0.1", f"-httpPort={self.port}"]
         command += ["-bindAddr=127.0.0.1", f"-bindPort={self._bind_port}"]
         command += [f"-diskStoragePath={self.directory}"]

@@ -111,6 +111,9 @@ class Disk(Protocol):
     async def put_states(self, states: dict[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
         """Puts named states; synced on return."""
 
+    async def write_lows(self) -> None:
+        """Makes the low offsets durable."""
+
     async def hand_over(self, window: Window) -> None:
         """Lets the oldest window go to the cloud; nothing when it is gone already."""
 
@@ -469,6 +472,9 @@ class CloudTier:
         found = await asyncio.to_thread(self._find_dead)
         for place, low, records, size, oldest_ns in found.over:
             self._engine.retired_cold(place, low, records, size, oldest_ns)
+        if found.segments:
+            # Where a partition ends may be told by its low offset alone from here on.
+            await self._disk.write_lows()
         for key, names in found.segments.items():
             for slot, keys in _by_slot(names):
                 end_lsn = self._engine.record_manifests(
