@@ -27,8 +27,10 @@ _PROGRAMS: Final = {
     # The janitor comes every second, not every hour.
     "brisk": [
         "-c",
-        "from sprawl.log.cloud import mover; mover.JANITOR_INTERVAL_S = 1; "
-        "from sprawl.cli.node import main; raise SystemExit(main())",
+        (
+            "from sprawl.log.cloud import mover; mover.JANITOR_INTERVAL_S = 1; "
+            "from sprawl.cli.node import main; raise SystemExit(main())"
+        ),
     ],
     # Dies when the manifest records of a move are durable and nothing that follows from them is.
     "half-recorded": ["-m", "tests.faults.half_recorded"],
