@@ -6,6 +6,7 @@ lies between two cases: a window's index put and not yet told to memory, a low o
 yet written, a window cut away and its pieces still there.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
@@ -20,7 +21,7 @@ from tests.faults.faults import SyscallKill
 from tests.faults.history import History, Poll, Publish, Record, read_records
 from tests.faults.scene import Scene, note_result, per_form
 from tests.faults.test_damage import Kept
-from tests.faults.workload import Workload
+from tests.faults.workload import Plan, Workload
 
 pytestmark = [
     pytest.mark.fault,
@@ -49,7 +50,7 @@ class Compaction:
         report, has_died = self.die_at(_CALLS[0], _NEVER)
         assert not has_died, "nobody was to die"
         assert report.is_good, report.lines()
-        assert report.figures["removed, named by a gap"] > 0, "nothing was compacted"
+        self._require_done(report)
         with self._trace.open() as lines:
             names = (line.split()[1].partition("(")[0] for line in lines if "(" in line)
             return Counter(name for name in names if name in _CALLS)
@@ -64,7 +65,7 @@ class Compaction:
             self._publish(history, 100)
             fault = SyscallKill(history, self._trace, call, nth, [self._data], watched=_CALLS)
             with fault.active(node):
-                self._compact()
+                self._act()
                 has_died = not node.is_running()
             node.kill()
             node.start()
@@ -93,21 +94,48 @@ class Compaction:
         workload.stop()
         return workload
 
-    def _compact(self) -> None:
-        """Asks for a retention and for its being applied; the node may die of it."""
-        url, plan = self._scene.node.url, self._kept.workload.plan
-        config = {"partitions": plan.partitions, "durability": plan.level}
+    def _act(self) -> None:
+        """Does what the node may die of."""
         try:
-            with httpx.Client(base_url=url, timeout=40) as client:
-                for topic in sorted({topic for topic, _ in plan.all_partitions()}):
-                    body = config | {"retention": {"count": _KEPT_COUNT}}
-                    answer = client.put(f"/v1/topics/{topic}", json=body)
-                    assert answer.status_code == 200, answer.text
-                answer = client.post("/store/compact")
-                assert answer.status_code == 200, answer.text
+            with httpx.Client(base_url=self._scene.node.url, timeout=40) as client:
+                self._ask(client, self._kept.workload.plan)
         except httpx.TransportError:
             # It died while it was asked.
             self._scene.node.wait(10)
+
+    def _ask(self, client: httpx.Client, plan: Plan) -> None:
+        """Asks for a retention and for its being applied."""
+        config = {"partitions": plan.partitions, "durability": plan.level}
+        for topic in sorted({topic for topic, _ in plan.all_partitions()}):
+            body = config | {"retention": {"count": _KEPT_COUNT}}
+            answer = client.put(f"/v1/topics/{topic}", json=body)
+            assert answer.status_code == 200, answer.text
+        answer = client.post("/store/compact")
+        assert answer.status_code == 200, answer.text
+
+    def _require_done(self, report: Report) -> None:
+        assert report.figures["removed, named by a gap"] > 0, "nothing was compacted"
+
+
+class Move(Compaction):
+    """One move of everything to a bucket, in a directory that is always the same."""
+
+    def __init__(self, kept: Kept, bucket: Path) -> None:
+        super().__init__(kept)
+        self._bucket = bucket
+
+    def _ask(self, client: httpx.Client, plan: Plan) -> None:
+        for topic in sorted({topic for topic, _ in plan.all_partitions()}):
+            answer = client.post("/store/tiers", json={"topic": topic, "tier": "cloud"})
+            assert answer.status_code == 200, answer.text
+        deadline = time.monotonic() + 40
+        while client.get("/store").json()["disk"]["messages"]:
+            assert time.monotonic() < deadline, "the move does not end"
+            time.sleep(0.02)
+
+    def _require_done(self, report: Report) -> None:
+        assert report.figures.get("removed, named by a gap", 0) == 0, "a move takes nothing away"
+        assert any(self._bucket.rglob("*.parquet")), "nothing was moved"
 
 
 def _require_newest(records: Iterable[Record], report: Report) -> None:
@@ -127,7 +155,17 @@ def _require_newest(records: Iterable[Record], report: Report) -> None:
 
 
 def test_nothing_is_lost_by_death_at_any_call_of_a_compaction(scene: Scene) -> None:
-    compaction = Compaction(Kept(scene, is_clean=True))
+    _die_everywhere(scene, Compaction(Kept(scene, is_clean=True)), "compaction")
+
+
+def test_nothing_is_lost_by_death_at_any_call_of_a_move(scene: Scene) -> None:
+    bucket = scene.folder / "objects"
+    scene.node.settings["SPRAWL_STORAGE_CLOUD_ENABLED"] = "true"
+    scene.node.settings["MINIO_ENDPOINT"] = f"file://{bucket}"
+    _die_everywhere(scene, Move(Kept(scene, is_clean=True), bucket), "move")
+
+
+def _die_everywhere(scene: Scene, compaction: Compaction, name_of_it: str) -> None:
     calls = compaction.calls()
     assert calls["fdatasync"] > 3, calls
     points = [(name, nth) for name in sorted(calls) for nth in range(1, calls[name] + 1)]
@@ -143,4 +181,5 @@ def test_nothing_is_lost_by_death_at_any_call_of_a_compaction(scene: Scene) -> N
     # What else the node writes in between moves the last calls by one or two.
     assert died >= len(chosen) * 3 // 4
     figures = {"calls": dict(calls), "died_at": died, "lost": 0}
-    note_result("K3-compaction", "kill at the n-th call of a compaction", scene.seed, figures)
+    title = f"kill at the n-th call of a {name_of_it}"
+    note_result(f"K3-{name_of_it}", title, scene.seed, figures)
