@@ -152,6 +152,7 @@ struct Remembered {
     offset: u64,
     until_ns: i64,
     size: usize,
+    key: Option<[u8; 1]>,
 }
 
 struct Twin {
@@ -288,7 +289,7 @@ impl Twin {
         let number = number.unwrap_or(0) as usize;
         let handle = self.handle(at, number);
         let known = id.and_then(|id| self.ids.get(&(handle, id))).filter(|k| k.until_ns > self.now_ns);
-        let known = known.map(|k| (k.offset, k.size == size));
+        let known = known.map(|k| (k.offset, k.size == size && k.key == key));
         let is_empty = {
             let part = self.log.part(handle);
             part.low == part.end
@@ -311,7 +312,7 @@ impl Twin {
                 self.largest = self.largest.max(size);
                 if let Some(id) = id {
                     let until_ns = self.now_ns + self.topics[at].config.dedup_window_s as i64 * SECOND;
-                    self.ids.insert((handle, id), Remembered { offset: receipt.offset, until_ns, size });
+                    self.ids.insert((handle, id), Remembered { offset: receipt.offset, until_ns, size, key });
                 }
                 self.keep(at, number, receipt.offset, receipt.append_ms, value, ttl_s);
             }
