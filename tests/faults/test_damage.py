@@ -196,7 +196,11 @@ def flip_bits(scene: Scene, count: int) -> Counter[str]:
     draw = scene.draw
     outcomes: Counter[str] = Counter()
     wrong: list[object] = []
-    data = next(file for file in kept.files() if file.name == "data.mdb")
+    files = kept.files()
+    # The model keeps its log in another file.
+    data = next(
+        (f for f in files if f.name == "data.mdb"), max(files, key=lambda f: f.stat().st_size)
+    )
     left, single = count, count // 10
     while left:
         # What is flipped elsewhere may be refused, and then says nothing of other flips.
