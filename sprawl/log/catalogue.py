@@ -132,14 +132,14 @@ class Catalogue:
                 self._sizes[manifest.key] = manifest.size
 
     def add(self, slot: int, records: Iterable[Record]) -> None:
-        """Takes the durable records of one slot in."""
-        pieces = [value for key, value in records if len(key) == PIECE_KEY.size]
-        manifests = [SegmentManifest(piece) for piece in pieces]
+        """Takes the durable records of one slot in; their states are put. Twice is as once."""
         with self._lock:
-            self._sizes |= {manifest.key: manifest.size for manifest in manifests}
-            if slot in self._slots:
-                have, size = self._slots[slot]
-                self._keep(slot, (*have, *manifests), size + sum(map(len, pieces)))
+            for key, piece in records:
+                if len(key) == PIECE_KEY.size:
+                    manifest = SegmentManifest(piece)
+                    self._sizes[manifest.key] = manifest.size
+            # Read anew by whoever asks next.
+            self._forget(slot)
 
     def remove(self, names: Iterable[bytes], keys: Iterable[str]) -> None:
         """Forgets states that are gone, and the segments that no other names."""

@@ -57,6 +57,9 @@ class Engine(Lasting, Protocol):
     def restore_sequences(self, value: bytes) -> None:
         """Slot sequences of one index value in slot order."""
 
+    def set_cold(self, is_on: bool) -> None:
+        """Whether there is a cloud tier, which topics then show also while it is empty."""
+
     def restore_cold(self, piece: bytes, end_lsn: int) -> None:
         """What a manifest names lies in the cloud; its window ended at ``end_lsn``."""
 
@@ -143,6 +146,7 @@ def restore(
     restore_ends(engine, store)
     lost: dict[bytes, bytes] = {}
     if catalogue is not None:
+        engine.set_cold(True)
         lost = _lost_states(store, found, tail_lsn, catalogue)
         catalogue.count(lost)
         _restore_cold(engine, found, catalogue)

@@ -101,7 +101,7 @@ class ColdReads:
         self._start(act())
 
     async def stop(self) -> None:
-        """Ends what is under way; nobody is called any more."""
+        """Ends what is under way; who waits for it is told None."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

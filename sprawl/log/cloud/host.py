@@ -205,11 +205,12 @@ class CloudTier:
         self._is_open = True
         self._recover()
 
-    async def _found_history(self) -> str | None:
+    async def _found_history(self) -> str:
+        """What the bucket says, empty when that is nothing or cannot be read."""
         try:
             data = await self._remote.get(self._prefix + HISTORY_KEY)
         except ObjectNotFound:
-            return None
+            return ""
         try:
             found = orjson.loads(data)
             return str(found["history"])
@@ -511,13 +512,12 @@ class CloudTier:
 
     async def _listed(self) -> plan.Listed:
         objects: list[ObjectInfo] = []
-        page: Sequence[ObjectInfo] = ()
-        while not objects or len(page) == OBJECTS_PAGE_MAX:
-            after = page[-1].key if page else ""
+        after, is_last = "", False
+        while not is_last:
             page = await self._remote.page(self._prefix, after=after, limit=OBJECTS_PAGE_MAX)
-            if not page:
-                break
             objects += page
+            is_last = len(page) < OBJECTS_PAGE_MAX
+            after = page[-1].key if page else ""
         uploads = await self._remote.uploads(self._prefix)
         named = await asyncio.to_thread(self._names)
         cut = len(self._prefix)
